@@ -1,0 +1,47 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One line per event: to the journal with fields where stderr is a journal stream, else to stderr
+ * as "<time> LEVEL [pool/worker] message". Library code (base, task, config, worker/protocol,
+ * control/wire) stays silent; programs log once, where a decision is made. */
+
+#include <stdbool.h>
+#include <syslog.h>
+#include "base/macro.h"
+
+/* What an event is about; NULL members are left out. Names of the journal fields: YARDMASTER_POOL,
+ * _WORKER, _TASK_ID, _TASK_TYPE, _SOURCE, _STATUS. message_id is a 128-bit id in hex (see
+ * systemd/yardmaster.catalog). */
+typedef struct LogFields {
+        const char *pool;
+        const char *worker; /* "pool/n" */
+        const char *task_id;
+        const char *task_type;
+        const char *source;
+        const char *status;
+        const char *message_id;
+        const char *pid; /* of the process a forwarded line came from */
+} LogFields;
+
+/* Finds out where stderr goes. Call once, first. identifier: the program's name. */
+void log_open(const char *identifier);
+void log_set_level(int level);
+int log_level(void);
+/* "error", "warning", "notice", "info", "debug" (and syslog's other names) ↔ LOG_*; -EINVAL. */
+int log_level_from_string(const char *s);
+const char *log_level_to_string(int level);
+/* Whether log lines reach the journal directly (then workers get journal streams of their own). */
+bool log_to_journal(void);
+
+/* error: -errno or 0; if set, "%m" in format means it. Returns error, or 0. */
+int log_full(int level, int error, const LogFields *fields, const char *format, ...) _printf_(4, 5);
+
+#define log_error(...)                log_full(LOG_ERR, 0, NULL, __VA_ARGS__)
+#define log_warning(...)              log_full(LOG_WARNING, 0, NULL, __VA_ARGS__)
+#define log_notice(...)               log_full(LOG_NOTICE, 0, NULL, __VA_ARGS__)
+#define log_info(...)                 log_full(LOG_INFO, 0, NULL, __VA_ARGS__)
+#define log_debug(...)                log_full(LOG_DEBUG, 0, NULL, __VA_ARGS__)
+#define log_error_errno(error, ...)   log_full(LOG_ERR, (error), NULL, __VA_ARGS__)
+#define log_warning_errno(error, ...) log_full(LOG_WARNING, (error), NULL, __VA_ARGS__)
+/* log_event(LOG_INFO, (&(LogFields){ .pool = name }), "started %u workers", n) */
+#define log_event(level, fields, ...) log_full((level), 0, (fields), __VA_ARGS__)

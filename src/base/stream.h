@@ -1,0 +1,58 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A non-blocking byte stream on the event loop: frames come in, queued bytes go out.
+ *
+ * One or two fds (a socket, or a pipe each way), owned by the Stream. Output is queued and written
+ * once per loop pass, so that many small messages cost one write. Back-pressure: stream_write fails
+ * with -ENOBUFS when the queue is at its maximum, stream_pause_reading leaves input in the kernel.
+ *
+ * The callback is the last thing a Stream does in a function: the owner may free the Stream in it.
+ */
+
+#include <systemd/sd-event.h>
+#include "base/frame.h"
+
+typedef struct Stream Stream;
+
+typedef enum StreamEvent {
+        STREAM_FRAME,     /* frame holds one frame */
+        STREAM_OVERSIZED, /* frame holds the first bytes of a frame that was dropped */
+        STREAM_DRAINED,   /* the output queue, which had been above half its maximum, is below again
+                           */
+        STREAM_END,       /* input ended; frame holds what was left without a delimiter */
+        STREAM_WRITE_END, /* the other side no longer reads (EPIPE); input may still come */
+        STREAM_ERROR,     /* error is -errno; the stream is dead */
+} StreamEvent;
+
+typedef void (*stream_callback_t)(Stream *stream, StreamEvent event, Slice frame, int error,
+                                  void *userdata);
+
+typedef struct StreamOptions {
+        int input_fd;  /* owned from success on; -EBADF: write only */
+        int output_fd; /* may equal input_fd; -EBADF: read only */
+        char delimiter;
+        size_t frame_maximum;
+        size_t output_maximum;
+        int64_t priority; /* sd-event priority of its sources */
+        stream_callback_t callback;
+        void *userdata;
+        const char *name; /* for the event sources' descriptions; copied */
+} StreamOptions;
+
+int stream_new(Stream **ret, sd_event *event, const StreamOptions *options);
+Stream *stream_free(Stream *stream);
+DEFINE_CLEANUP(Stream *, stream_free);
+
+/* Queues bytes; 0, -ENOBUFS (queue full, nothing queued), -EPIPE (the other side is gone), -ENOMEM.
+ */
+int stream_write(Stream *stream, Slice a);
+/* The same for the pieces of one message, all or nothing. */
+int stream_writev(Stream *stream, const Slice *pieces, size_t n_pieces);
+size_t stream_queued(const Stream *stream);
+/* Writes what can be written now without waiting for the end of the loop pass. */
+int stream_flush(Stream *stream);
+/* Closes the output once the queue is written (end of input for a child). */
+void stream_close_output(Stream *stream);
+void stream_pause_reading(Stream *stream, bool pause);
+int stream_input_fd(const Stream *stream);
