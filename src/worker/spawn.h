@@ -1,0 +1,49 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Starts processes: the spawner thread takes requests, the loop gets the answers.
+ *
+ * One permanent thread (PR_SET_PDEATHSIG fires when the spawning *thread* ends), vfork + exec (fork
+ * copies the page tables: 20–50 times slower from a large daemon). Everything a child needs is
+ * prepared before in the request; the child only makes system calls. */
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+#include "base/clock.h"
+#include "base/list.h"
+
+typedef struct Spawner Spawner;
+typedef struct SpawnRequest SpawnRequest;
+
+typedef void (*spawn_callback_t)(SpawnRequest *request);
+
+struct SpawnRequest {
+        ListLink link;
+
+        /* set by the caller, borrowed until the callback */
+        const char *path; /* no look-up: argv[0] is resolved before */
+        char *const *argv;
+        char *const *environment;
+        const char *working_directory;      /* NULL: the daemon's */
+        int stdin_fd, stdout_fd, stderr_fd; /* the child's ends; -EBADF: /dev/null. Owned by the
+                                             * request: closed by the spawner after the start */
+        int nice;
+        uint64_t open_files;       /* RLIMIT_NOFILE, 0: inherited */
+        usec_t cpu_usec;           /* RLIMIT_CPU, 0: none; rounded up to seconds */
+        spawn_callback_t callback; /* on the loop; the request is the caller's again */
+        void *userdata;
+
+        /* the answer */
+        pid_t pid;        /* > 0: running (or already dead: the reaper tells) */
+        int error;        /* 0, or -errno of what failed */
+        const char *step; /* what failed: "exec", "chdir", "setrlimit", "vfork", … (static text) */
+};
+
+/* Also makes the process a subreaper. Blocks nothing in the calling thread. */
+int spawner_new(Spawner **ret, sd_event *event);
+/* Waits for the thread; requests under way are answered with -ECANCELED. */
+Spawner *spawner_free(Spawner *spawner);
+DEFINE_CLEANUP(Spawner *, spawner_free);
+
+/* Never fails: errors come in the answer. */
+void spawner_post(Spawner *spawner, SpawnRequest *request);
