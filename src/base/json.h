@@ -8,6 +8,7 @@
  * the member and element walks below, which rely on it and look at nothing twice. */
 
 #include <stdint.h>
+#include <string.h>
 #include "base/buffer.h"
 
 /* Deepest nesting accepted anywhere; json-c's parser is told the same (its default is 32). */
@@ -24,7 +25,7 @@ typedef enum JsonType {
 } JsonType;
 
 typedef struct JsonError {
-        size_t offset;       /* byte where it went wrong */
+        size_t offset;       /* first byte that cannot be right; the size if the text is cut off */
         const char *message; /* static text: what was expected or found */
 } JsonError;
 
@@ -55,6 +56,17 @@ bool json_next_element(JsonWalk *walk, Slice *ret_value);
         for (JsonWalk _walk_##value = json_walk(array); \
              json_next_element(&_walk_##value, &(value));)
 
+/* Whether a key of a walk, still escaped, is this name once it is decoded. */
+bool json_key_is_escaped(Slice key, const char *name);
+static inline bool json_key_is(Slice key, const char *name)
+{
+        size_t size = strlen(name);
+
+        if (key.size <= size)
+                return key.size == size && memcmp(key.data, name, size) == 0;
+        return memchr(key.data, '\\', key.size) && json_key_is_escaped(key, name);
+}
+
 /* The last member of that name (duplicates: the last wins), or SLICE_NULL. Keys with escapes match
  * after decoding. */
 Slice json_member(Slice object, const char *key);
@@ -71,7 +83,9 @@ int json_to_int64(Slice value, int64_t *ret);
 int json_to_double(Slice value, double *ret);
 int json_to_bool(Slice value, bool *ret);
 
-/* Appends text as a JSON string with quotes. Bytes that are no UTF-8 become U+FFFD. */
+/* Both append all or, on -ENOMEM and -ENOBUFS, nothing.
+ *
+ * text as a JSON string with quotes; bytes that are no UTF-8 become U+FFFD. */
 int json_append_string(Buffer *buffer, Slice text);
-/* Appends value without white space outside strings (one line, whatever came in). */
+/* value without white space outside strings (one line, whatever came in). */
 int json_append_compact(Buffer *buffer, Slice value);

@@ -2,15 +2,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* One line per event: to the journal with fields where stderr is a journal stream, else to stderr
- * as "<time> LEVEL [pool/worker] message". Library code (base, task, config, worker/protocol,
- * control/wire) stays silent; programs log once, where a decision is made. */
+ * as "2026-03-01T12:00:00.123Z LEVEL pool/worker: message", in one write(2). A line has at most
+ * LOG_LINE_MAX bytes (the rest is cut off); newlines and other control characters are escaped.
+ * The write may wait where stderr is a pipe or terminal that nobody reads: its flags are shared
+ * with other processes and stay as they are, so a service should have the journal there. Library
+ * code (base, task, config, worker/protocol, control/wire) stays silent; programs log once, where a
+ * decision is made. */
 
 #include <stdbool.h>
 #include <syslog.h>
 #include "base/macro.h"
 
+#define LOG_LINE_MAX 4096
+
 /* What an event is about; NULL members are left out. Names of the journal fields: YARDMASTER_POOL,
- * _WORKER, _TASK_ID, _TASK_TYPE, _SOURCE, _STATUS. message_id is a 128-bit id in hex (see
+ * _WORKER, _TASK_ID, _TASK_TYPE, _SOURCE, _STATUS, _PID. message_id is a 128-bit id in hex (see
  * systemd/yardmaster.catalog). */
 typedef struct LogFields {
         const char *pool;

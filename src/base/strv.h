@@ -13,7 +13,8 @@ int strv_copy(char ***ret, char *const *strv);
 /* Appends a copy of s; *strv may be NULL. */
 int strv_append(char ***strv, const char *s);
 bool strv_contains(char *const *strv, const char *s);
-/* For "NAME=value" vectors: replaces the entry of that name or appends it. */
+/* For "NAME=value" vectors: replaces the entry of that name or appends it; -EINVAL without a name.
+ */
 int strv_set_env(char ***env, const char *assignment);
 const char *strv_get_env(char *const *env, const char *name);
 

@@ -1,0 +1,46 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What each unit test has beside its cases: a main made of them, reporting in TAP.
+ *
+ *     UNIT_MAIN("buffer", test_append, test_limit)
+ */
+
+#include <check.h>
+#include "base/macro.h"
+#include "base/slice.h"
+
+#define ck_assert_slice(slice, text)                                                         \
+        do {                                                                                 \
+                Slice _slice = (slice);                                                      \
+                ck_assert_msg(slice_is(_slice, (text)), "\"%.*s\" is not \"%s\"",            \
+                              (int)_slice.size, _slice.size > 0 ? _slice.data : "", (text)); \
+        } while (0)
+
+static inline int unit_run(const char *name, const TTest *const *tests, size_t n_tests)
+{
+        Suite *suite = suite_create(name);
+        SRunner *runner;
+        int n_failed;
+
+        for (size_t i = 0; i < n_tests; i++) {
+                TCase *tcase = tcase_create(tests[i]->name);
+
+                tcase_add_test(tcase, tests[i]);
+                suite_add_tcase(suite, tcase);
+        }
+        runner = srunner_create(suite);
+        srunner_set_tap(runner, "-");
+        srunner_run_all(runner, CK_SILENT);
+        n_failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#define UNIT_MAIN(name, ...)                                       \
+        int main(void)                                             \
+        {                                                          \
+                const TTest *const tests[] = { __VA_ARGS__ };      \
+                return unit_run((name), tests, ELEMENTSOF(tests)); \
+        }                                                          \
+        struct _unit_main_semicolon
