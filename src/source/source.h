@@ -25,6 +25,8 @@ typedef enum CancelCause {
 typedef struct SubscriptionCallbacks {
         /* n ≤ the credit; the references are the receiver's. */
         void (*on_tasks)(Subscription *subscription, Task **tasks, size_t n, void *userdata);
+        /* The source has settled the task by itself and does not wait for it any more: settling
+         * or releasing it is allowed, and answered as stale. */
         void (*on_cancel)(Subscription *subscription, Task *task, CancelCause cause,
                           void *userdata);
         /* A settled task reached its source: accepted with this status (a retry is SCHEDULED), or
@@ -68,6 +70,11 @@ bool source_is_quiet(const Subscription *subscription);
  * with credit 0 and nothing under way it can be freed. */
 Subscription *source_unsubscribe(Subscription *subscription);
 
+/* Ends all that is under way with the source first (this waits for the disk); subscriptions that
+ * are left die with it. */
+Source *source_free(Source *source);
+DEFINE_CLEANUP(Source *, source_free);
+
 const char *source_name(const Source *source);
 SourceType source_type(const Source *source);
 
@@ -99,6 +106,3 @@ typedef struct TypeStatus {
 } TypeStatus;
 typedef void (*type_visitor_t)(const TypeStatus *status, void *userdata);
 void source_visit_types(Source *source, type_visitor_t visitor, void *userdata);
-
-/* Which functions a kind of source has; the calls above go through it. */
-typedef struct SourceClass SourceClass;

@@ -1,33 +1,35 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The storage thread: owns every SQLite write, sync and checkpoint (and the reads of the databases,
- * too). The loop posts jobs and gets them back done; it never waits for a disk.
+/* The storage thread: owns every statement, sync and checkpoint of the databases. The loop posts
+ * jobs and gets them back done; it never waits for a disk.
  *
- * Jobs that wait are run as one group in one transaction (a savepoint each, so that one job's
- * failure undoes only that job), committed as soon as the thread is free: no timer. A group in
- * which a job asks for sync is committed with synchronous=FULL, one without is not synced. */
+ * Jobs of one database that wait are run as one group: those that write in one transaction, in
+ * their order, committed as soon as the thread has run them (no timer); then those that only read.
+ * If a job or the commit fails, the transaction is undone and each of its jobs is run again in one
+ * of its own, so that one's failure is not its neighbours'. A group in which a job asks for sync is
+ * on disk before any of its jobs is done; one without is not synced. */
 
-#include <sqlite3.h>
 #include <systemd/sd-event.h>
 #include "base/clock.h"
+#include "base/db.h"
 #include "base/list.h"
 
 typedef struct Storage Storage;
-typedef struct Database Database;
 typedef struct StorageJob StorageJob;
 
 struct StorageJob {
         ListLink link;
-        Database *database;
-        bool write; /* needs a transaction */
+        Db *db;
+        bool write; /* needs the transaction */
         bool sync;  /* must be on disk before done is called */
-        /* On the storage thread. 0 or -errno (-ENOSPC: disk or quota full; -EIO; -EBADMSG:
-         * corrupt); a failure rolls this job back. */
-        int (*run)(StorageJob *job, sqlite3 *db, void *database_data);
-        /* On the loop, after the commit (error: run's, or the commit's). The job is the poster's
+        /* On the storage thread; 0 or -errno. Called again after its transaction was undone: it
+         * starts from scratch each time. */
+        int (*run)(StorageJob *job, Db *db);
+        /* On the loop, after the commit; error: run's, or the commit's. The job is the poster's
          * again. */
         void (*done)(StorageJob *job, int error);
+        int error; /* the storage's own */
 };
 
 int storage_new(Storage **ret, sd_event *event);
@@ -36,6 +38,8 @@ Storage *storage_free(Storage *storage);
 DEFINE_CLEANUP(Storage *, storage_free);
 
 void storage_post(Storage *storage, StorageJob *job);
+/* Waits until no job is under way, those posted by done included: for the end of a database. */
+void storage_drain(Storage *storage);
 /* How long the thread has been at its current group; 0: idle. */
 usec_t storage_stall_usec(Storage *storage);
 usec_t storage_last_commit_usec(Storage *storage);
