@@ -3,12 +3,16 @@
 
 /* A non-blocking byte stream on the event loop: frames come in, queued bytes go out.
  *
- * One or two fds (a socket, or a pipe each way), owned by the Stream. Output is queued and written
- * once per loop pass, so that many small messages cost one write. Back-pressure: stream_write fails
- * with -ENOBUFS when the queue is at its maximum, stream_pause_reading leaves input in the kernel.
+ * One or two fds (a socket, or a pipe each way; epoll refuses regular files), owned by the Stream.
+ * Output is queued and written once per turn of the loop, so that many small messages cost one
+ * write. Back-pressure: stream_write fails with -ENOBUFS when the queue is at its maximum,
+ * stream_pause_reading leaves input in the kernel. One turn takes one read of at most 64 KiB and a
+ * bounded number of frames, so that no peer can keep the others waiting.
  *
- * The callback is the last thing a Stream does in a function: the owner may free the Stream in it.
- */
+ * The callback is the last thing a Stream does with a frame: the owner may free the Stream in it,
+ * pause reading (both: no further frame comes) or close the output. Events are reported from the
+ * loop only, never from inside a function called here. A peer that resets the connection has ended
+ * it. A program that uses Streams ignores SIGPIPE. */
 
 #include <systemd/sd-event.h>
 #include "base/frame.h"
@@ -18,8 +22,8 @@ typedef struct Stream Stream;
 typedef enum StreamEvent {
         STREAM_FRAME,     /* frame holds one frame */
         STREAM_OVERSIZED, /* frame holds the first bytes of a frame that was dropped */
-        STREAM_DRAINED,   /* the output queue, which had been above half its maximum, is below again
-                           */
+        STREAM_DRAINED,   /* the output queue, which had refused a message or been above half its
+                           * maximum, is at most half full again */
         STREAM_END,       /* input ended; frame holds what was left without a delimiter */
         STREAM_WRITE_END, /* the other side no longer reads (EPIPE); input may still come */
         STREAM_ERROR,     /* error is -errno; the stream is dead */
@@ -50,9 +54,11 @@ int stream_write(Stream *stream, Slice a);
 /* The same for the pieces of one message, all or nothing. */
 int stream_writev(Stream *stream, const Slice *pieces, size_t n_pieces);
 size_t stream_queued(const Stream *stream);
-/* Writes what can be written now without waiting for the end of the loop pass. */
+/* Writes what can be written now without waiting for the loop: 0, or -errno as it will be reported.
+ */
 int stream_flush(Stream *stream);
-/* Closes the output once the queue is written (end of input for a child). */
+/* Closes the output once the queue is written (end of input for a child); of a shared fd only that
+ * direction. stream_write fails with -EPIPE from now on. */
 void stream_close_output(Stream *stream);
 void stream_pause_reading(Stream *stream, bool pause);
 int stream_input_fd(const Stream *stream);
