@@ -101,7 +101,7 @@ static bool string_content(Slice value, Slice *ret)
 {
         const char *p, *end;
 
-        if (json_type(value) != JSON_STRING)
+        if (json_type_of(value) != JSON_STRING)
                 return false;
         p = memchr(value.data, '"', value.size);
         end = memrchr(value.data, '"', value.size);
@@ -207,7 +207,7 @@ int json_to_int64(Slice value, int64_t *ret)
         const char *p, *end;
         Decimal d;
 
-        if (json_type(value) != JSON_NUMBER)
+        if (json_type_of(value) != JSON_NUMBER)
                 return -EINVAL;
         end = value.data + value.size;
         p = json_skip_white(value.data, end);
@@ -241,7 +241,7 @@ int json_to_double(Slice value, double *ret)
         locale_t c_locale;
         double number;
 
-        if (json_type(value) != JSON_NUMBER)
+        if (json_type_of(value) != JSON_NUMBER)
                 return -EINVAL;
         text = strndup(value.data, value.size);
         if (!text)
@@ -261,7 +261,7 @@ int json_to_bool(Slice value, bool *ret)
 {
         const char *p;
 
-        if (json_type(value) != JSON_BOOLEAN)
+        if (json_type_of(value) != JSON_BOOLEAN)
                 return -EINVAL;
         p = json_skip_white(value.data, value.data + value.size);
         *ret = *p == 't';

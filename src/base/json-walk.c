@@ -89,7 +89,7 @@ static Slice trim(Slice value)
         return (Slice){ p, (size_t)(end - p) };
 }
 
-JsonType json_type(Slice value)
+JsonType json_type_of(Slice value)
 {
         value = trim(value);
         if (value.size == 0)
@@ -196,7 +196,7 @@ Slice json_member(Slice object, const char *key)
 {
         Slice found = SLICE_NULL, name, value;
 
-        if (json_type(object) != JSON_OBJECT)
+        if (json_type_of(object) != JSON_OBJECT)
                 return SLICE_NULL;
         JSON_FOREACH_MEMBER (name, value, object) {
                 if (json_key_is(name, key))

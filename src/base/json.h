@@ -35,7 +35,7 @@ typedef struct JsonError {
 int json_check(Slice text, JsonError *ret_error);
 
 /* The walks below are for text that json_check accepted (white space at the ends is fine). */
-JsonType json_type(Slice value);
+JsonType json_type_of(Slice value);
 const char *json_type_to_string(JsonType type);
 
 typedef struct JsonWalk {

@@ -151,7 +151,7 @@ static _printf_(2, 3) int refuse(char **ret_error, const char *format, ...)
 static int refuse_type(char **ret_error, const char *member, const char *expected, Slice value)
 {
         return refuse(ret_error, "\"%s\" must be %s, not %s", member, expected,
-                      json_type_to_string(json_type(value)));
+                      json_type_to_string(json_type_of(value)));
 }
 
 /* A letter written as \uXXXX takes five bytes more; no other escape stands for a letter. */
@@ -178,7 +178,7 @@ static inline bool key_is(Slice key, Slice name)
 
 static bool is_given(Slice value)
 {
-        return value.size > 0 && json_type(value) != JSON_NULL;
+        return value.size > 0 && json_type_of(value) != JSON_NULL;
 }
 
 /* The last value of each known member; null counts as absent. */
@@ -225,7 +225,7 @@ static int parse_output(Draft *draft, const char *member, Slice value, char **re
 
         if (value.size == 0)
                 return 0;
-        if (json_type(value) != JSON_OBJECT)
+        if (json_type_of(value) != JSON_OBJECT)
                 return refuse_type(ret_error, member, "an object or null", value);
         if (!memchr(value.data, '\n', value.size) && !memchr(value.data, '\r', value.size)) {
                 draft->outcome.output = value;
@@ -246,7 +246,7 @@ static int parse_reason(Draft *draft, const char *member, Slice value, char **re
 
         if (value.size == 0)
                 return 0;
-        if (json_type(value) != JSON_STRING)
+        if (json_type_of(value) != JSON_STRING)
                 return refuse_type(ret_error, member, "a string", value);
         if (json_raw_string(value, &text) < 0) {
                 r = json_decode_string(value, &draft->reason);
@@ -280,7 +280,7 @@ static int parse_log(Slice element, unsigned index, Slice *ret_line, int64_t *cr
 {
         Slice line = element, created = SLICE_NULL, key, value;
 
-        if (json_type(element) == JSON_OBJECT) {
+        if (json_type_of(element) == JSON_OBJECT) {
                 line = SLICE_NULL;
                 JSON_FOREACH_MEMBER (key, value, element) {
                         if (key_is(key, SLICE_LITERAL("log")))
@@ -294,11 +294,11 @@ static int parse_log(Slice element, unsigned index, Slice *ret_line, int64_t *cr
                               index);
         if (!is_given(line))
                 line = SLICE_LITERAL("\"\"");
-        if (json_type(line) != JSON_STRING)
+        if (json_type_of(line) != JSON_STRING)
                 return refuse(ret_error,
                               "\"logs[%u]\" must be a string or an object with a string \"log\", "
                               "not %s",
-                              index, json_type_to_string(json_type(line)));
+                              index, json_type_to_string(json_type_of(line)));
         *ret_line = line.size > 2 ? line : SLICE_NULL;
         return 0;
 }
@@ -323,7 +323,7 @@ static int parse_logs(Draft *draft, Slice value, char **ret_error)
 
         if (value.size == 0)
                 return 0;
-        if (json_type(value) != JSON_ARRAY)
+        if (json_type_of(value) != JSON_ARRAY)
                 return refuse_type(ret_error, "logs", "an array", value);
         draft->logs.maximum = LOGS_BYTES_MAX;
         JSON_FOREACH_ELEMENT (element, value) {
@@ -360,7 +360,7 @@ static int parse_delay(const char *member, Slice value, int64_t *msec, char **re
 
         if (value.size == 0)
                 return 0;
-        if (json_type(value) != JSON_NUMBER)
+        if (json_type_of(value) != JSON_NUMBER)
                 return refuse_type(ret_error, member, "a number of seconds", value);
         if (json_to_double(value, &seconds) < 0 || !(seconds >= 0) || seconds > DELAY_MAX_SECONDS)
                 return refuse(ret_error, "\"%s\" must lie between 0 and %d seconds", member,

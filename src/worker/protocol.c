@@ -58,7 +58,7 @@ static const char *read_task_id(Message *message, Slice value)
         size_t size;
         int r;
 
-        if (value.size == 0 || json_type(value) == JSON_NULL ||
+        if (value.size == 0 || json_type_of(value) == JSON_NULL ||
             json_raw_string(value, &message->task_id) >= 0)
                 return NULL;
         r = json_decode_string(value, &decoded);
@@ -82,7 +82,7 @@ static const char *read_envelope(Message *message, const Envelope *envelope)
         if (message->type < 0)
                 return "unknown \"type\"";
         if (message->type == MESSAGE_TASK) {
-                if (envelope->task.size == 0 || json_type(envelope->task) != JSON_OBJECT)
+                if (envelope->task.size == 0 || json_type_of(envelope->task) != JSON_OBJECT)
                         return "\"task\" must be an object";
                 message->task = envelope->task;
         }
