@@ -47,13 +47,14 @@ void ratelimit_take(RateLimit *limit, uint64_t n, usec_t now_usec)
 
 usec_t ratelimit_next_usec(RateLimit *limit, usec_t now_usec)
 {
-        double missing, wait;
+        double wait;
+        usec_t wait_usec;
 
         if (ratelimit_available(limit, now_usec) > 0)
                 return now_usec;
-        missing = 1.0 - limit->tokens;
-        wait = missing * (double)limit->interval_usec / (double)limit->burst;
+        wait = (1.0 - limit->tokens) * (double)limit->interval_usec / (double)limit->burst;
         if (wait >= (double)(USEC_INFINITY / 2))
                 return USEC_INFINITY;
-        return usec_add(now_usec, (usec_t)wait + 1);
+        wait_usec = (usec_t)wait;
+        return usec_add(now_usec, (double)wait_usec < wait ? wait_usec + 1 : wait_usec);
 }
