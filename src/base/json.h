@@ -34,7 +34,8 @@ typedef struct JsonError {
  * depth over JSON_DEPTH_MAX, control characters in strings, leading zeros, trailing bytes. */
 int json_check(Slice text, JsonError *ret_error);
 
-/* The walks below are for text that json_check accepted (white space at the ends is fine). */
+/* The walks below are for text that json_check accepted (white space at the ends is fine); from
+ * other text they get nonsense but never leave it. json-c owns the name json_type. */
 JsonType json_type_of(Slice value);
 const char *json_type_to_string(JsonType type);
 

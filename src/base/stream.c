@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "base/stream.h"
 
@@ -32,6 +33,9 @@ struct Stream {
         Frame frame;
         size_t read_size;
         Buffer output;
+        uint64_t n_written;
+        size_t n_unread; /* of them, in the pipe when its reader had gone */
+        size_t output_mark;
 
         stream_callback_t callback;
         void *userdata;
@@ -45,9 +49,8 @@ struct Stream {
         bool end_pending;    /* input ended, not yet reported */
         bool blocked;        /* output waits for EPOLLOUT */
         bool closing_output; /* close it when the queue is empty */
-        bool over_half;      /* the queue has been above half its maximum, or refused a message */
-        bool drained_pending;
-        bool write_end_pending;
+        bool over_mark;      /* the queue has been above output_mark, or refused a message */
+        unsigned pending;    /* output events to be reported, each as 1 << event */
 };
 
 static void stream_arm(Stream *stream)
@@ -101,6 +104,18 @@ static void stream_shut_input(Stream *stream)
         stream->input_fd = -EBADF;
 }
 
+/* Bytes that wait in a pipe can be told at its writing end too, even after its reader has gone. */
+static size_t stream_count_unread(const Stream *stream)
+{
+        int n = 0;
+
+        if (stream->output_fd < 0 || stream->shared_fd >= 0)
+                return stream->n_unread;
+        if (ioctl(stream->output_fd, FIONREAD, &n) < 0 || n < 0)
+                return 0;
+        return (size_t)n;
+}
+
 static void stream_shut_output(Stream *stream)
 {
         if (stream->output_fd >= 0 && stream->shared_fd >= 0) {
@@ -120,7 +135,8 @@ static void stream_fail(Stream *stream, int error)
         stream_shut_input(stream);
         stream_shut_output(stream);
         stream->input_source = sd_event_source_disable_unref(stream->input_source);
-        stream->end_pending = stream->drained_pending = stream->write_end_pending = false;
+        stream->end_pending = false;
+        stream->pending = 0;
         stream->backlog = false;
         stream->error = error;
         stream_arm(stream);
@@ -139,9 +155,10 @@ static int stream_write_out(Stream *stream)
                 n = write(stream->output_fd, queued.data, queued.size);
         while (n < 0 && errno == EINTR);
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+                stream->n_unread = stream_count_unread(stream);
                 stream_shut_output(stream);
                 stream_watch(stream);
-                stream->write_end_pending = true;
+                stream->pending |= 1U << STREAM_WRITE_END;
                 return -EPIPE;
         }
         if (n < 0 && errno != EAGAIN) {
@@ -151,15 +168,18 @@ static int stream_write_out(Stream *stream)
                 return error;
         }
 
+        stream->n_written += n > 0 ? (size_t)n : 0;
         buffer_consume(&stream->output, n > 0 ? (size_t)n : 0);
         buffer_trim(&stream->output, STREAM_OUTPUT_KEEP);
         stream->blocked = stream->output.size > 0;
-        if (stream->over_half && stream->output.size <= stream->output.maximum / 2) {
-                stream->over_half = false;
-                stream->drained_pending = true;
+        if (stream->over_mark && stream->output.size <= stream->output_mark) {
+                stream->over_mark = false;
+                stream->pending |= 1U << STREAM_DRAINED;
         }
-        if (stream->closing_output && stream->output.size == 0)
+        if (stream->closing_output && stream->output.size == 0) {
                 stream_shut_output(stream);
+                stream->pending |= 1U << STREAM_WRITTEN;
+        }
         if (stream->blocked != was_blocked)
                 stream_watch(stream);
         return 0;
@@ -233,6 +253,8 @@ static bool stream_deliver(Stream *stream)
 
 static void stream_turn(Stream *stream, bool readable, bool writable)
 {
+        static const StreamEvent output_events[] = { STREAM_DRAINED, STREAM_WRITE_END,
+                                                     STREAM_WRITTEN };
         int error;
 
         if (writable)
@@ -245,14 +267,11 @@ static void stream_turn(Stream *stream, bool readable, bool writable)
         stream->will_write = false;
         if (!stream->blocked)
                 (void)stream_write_out(stream);
-        if (stream->drained_pending) {
-                stream->drained_pending = false;
-                if (!stream_report(stream, STREAM_DRAINED, SLICE_NULL, 0))
-                        return;
-        }
-        if (stream->write_end_pending) {
-                stream->write_end_pending = false;
-                if (!stream_report(stream, STREAM_WRITE_END, SLICE_NULL, 0))
+        for (unsigned i = 0; i < ELEMENTSOF(output_events); i++) {
+                if (!(stream->pending & 1U << output_events[i]))
+                        continue;
+                stream->pending &= ~(1U << output_events[i]);
+                if (!stream_report(stream, output_events[i], SLICE_NULL, 0))
                         return;
         }
         if (stream->error < 0) {
@@ -260,6 +279,25 @@ static void stream_turn(Stream *stream, bool readable, bool writable)
                 stream->error = 0;
                 (void)stream_report(stream, STREAM_ERROR, SLICE_NULL, error);
         }
+}
+
+void stream_read_now(Stream *stream, size_t maximum)
+{
+        while ((stream->backlog || stream->end_pending || maximum > 0) && !stream->paused) {
+                if (!stream->backlog && stream->input_fd >= 0) {
+                        maximum -= MIN(maximum, stream->read_size);
+                        stream_read(stream);
+                }
+                if (!stream->backlog && !stream->end_pending)
+                        break;
+                if (!stream_deliver(stream))
+                        return;
+        }
+}
+
+uint64_t stream_n_taken(const Stream *stream)
+{
+        return stream->n_written - stream_count_unread(stream);
 }
 
 static int stream_on_input(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -355,6 +393,7 @@ int stream_new(Stream **ret, sd_event *event, const StreamOptions *options)
                 .shared_fd = -EBADF,
                 .read_size = STREAM_READ_MIN,
                 .output = BUFFER_NULL(options->output_maximum),
+                .output_mark = options->output_mark ?: options->output_maximum / 2,
                 .callback = options->callback,
                 .userdata = options->userdata,
         };
@@ -413,12 +452,12 @@ int stream_writev(Stream *stream, const Slice *pieces, size_t n_pieces)
                 r = buffer_append_slice(&stream->output, pieces[i]);
                 if (r < 0) {
                         buffer_truncate(&stream->output, size);
-                        stream->over_half |= size > 0;
+                        stream->over_mark |= size > 0;
                         return r;
                 }
         }
-        if (stream->output.size > stream->output.maximum / 2)
-                stream->over_half = true;
+        if (stream->output.size > stream->output_mark)
+                stream->over_mark = true;
         if (!stream->blocked && !stream->will_write)
                 stream_arm(stream);
         return 0;
@@ -434,17 +473,21 @@ int stream_flush(Stream *stream)
         int r;
 
         r = stream_write_out(stream);
-        if (stream->drained_pending || stream->write_end_pending)
+        if (stream->pending != 0)
                 stream_arm(stream);
         return r;
 }
 
 void stream_close_output(Stream *stream)
 {
-        if (stream->output.size > 0)
-                stream->closing_output = true;
-        else
+        if (stream->output_fd < 0 || stream->closing_output)
+                return;
+        stream->closing_output = true;
+        if (stream->output.size == 0) {
                 stream_shut_output(stream);
+                stream->pending |= 1U << STREAM_WRITTEN;
+                stream_arm(stream);
+        }
         stream_watch(stream);
 }
 

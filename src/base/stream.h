@@ -11,8 +11,8 @@
  *
  * The callback is the last thing a Stream does with a frame: the owner may free the Stream in it,
  * pause reading (both: no further frame comes) or close the output. Events are reported from the
- * loop only, never from inside a function called here. A peer that resets the connection has ended
- * it. A program that uses Streams ignores SIGPIPE. */
+ * loop only, never from inside a function called here; stream_read_now is the exception. A peer
+ * that resets the connection has ended it. A program that uses Streams ignores SIGPIPE. */
 
 #include <systemd/sd-event.h>
 #include "base/frame.h"
@@ -22,10 +22,11 @@ typedef struct Stream Stream;
 typedef enum StreamEvent {
         STREAM_FRAME,     /* frame holds one frame */
         STREAM_OVERSIZED, /* frame holds the first bytes of a frame that was dropped */
-        STREAM_DRAINED,   /* the output queue, which had refused a message or been above half its
-                           * maximum, is at most half full again */
+        STREAM_DRAINED,   /* the output queue, which had refused a message or been above its mark,
+                           * is at the mark or below again */
         STREAM_END,       /* input ended; frame holds what was left without a delimiter */
         STREAM_WRITE_END, /* the other side no longer reads (EPIPE); input may still come */
+        STREAM_WRITTEN,   /* stream_close_output was called and all that was queued is written */
         STREAM_ERROR,     /* error is -errno; the stream is dead */
 } StreamEvent;
 
@@ -38,7 +39,8 @@ typedef struct StreamOptions {
         char delimiter;
         size_t frame_maximum;
         size_t output_maximum;
-        int64_t priority; /* sd-event priority of its sources */
+        size_t output_mark; /* for STREAM_DRAINED; 0: half of output_maximum */
+        int64_t priority;   /* sd-event priority of its sources */
         stream_callback_t callback;
         void *userdata;
         const char *name; /* for the event sources' descriptions; copied */
@@ -61,4 +63,11 @@ int stream_flush(Stream *stream);
  * direction. stream_write fails with -EPIPE from now on. */
 void stream_close_output(Stream *stream);
 void stream_pause_reading(Stream *stream, bool pause);
+/* Reads and hands out what is there now, at most about maximum bytes: when a child has exited, or
+ * before a deadline is judged. Events are reported from inside this call, so never call it in a
+ * stream's callback. The owner may free the stream in them as always. */
+void stream_read_now(Stream *stream, size_t maximum);
+/* For a pipe to a child: how many of all bytes queued since stream_new it has read. Once
+ * stream_close_output has closed the pipe, all that was written counts as read. */
+uint64_t stream_n_taken(const Stream *stream);
 int stream_input_fd(const Stream *stream);

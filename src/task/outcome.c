@@ -423,3 +423,31 @@ int outcome_parse(Slice object, Outcome **ret, char **ret_error)
                 return r;
         return outcome_copy(ret, &draft.outcome);
 }
+
+int outcome_prepend_logs(Outcome **outcome, Slice elements)
+{
+        _cleanup_(buffer_deinit) Buffer logs = BUFFER_NULL(2 * LOGS_BYTES_MAX);
+        Outcome with_logs = **outcome;
+        Slice own = with_logs.logs;
+        Outcome *copy;
+        int r;
+
+        if (elements.size == 0)
+                return 0;
+        r = buffer_append_byte(&logs, '[');
+        if (r >= 0)
+                r = buffer_append_slice(&logs, elements);
+        if (r >= 0)
+                r = buffer_append_byte(&logs, own.size > 0 ? ',' : ']');
+        if (r >= 0 && own.size > 0)
+                r = buffer_append_slice(&logs, (Slice){ own.data + 1, own.size - 1 });
+        if (r < 0)
+                return r;
+        with_logs.logs = buffer_slice(&logs);
+        r = outcome_copy(&copy, &with_logs);
+        if (r < 0)
+                return r;
+        (void)outcome_free(*outcome);
+        *outcome = copy;
+        return 0;
+}

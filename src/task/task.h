@@ -87,3 +87,7 @@ DEFINE_CLEANUP(Outcome *, outcome_free);
  * string. outputData, reasonForIncompletion accepted too. 0, -ENOMEM, or -EBADMSG with *ret_error
  * (fresh text) naming the member and what is wrong with it. */
 int outcome_parse(Slice object, Outcome **ret, char **ret_error);
+
+/* Puts log lines before the outcome's own: elements as in logs, without the brackets. *outcome is
+ * replaced; untouched on failure (-ENOMEM). */
+int outcome_prepend_logs(Outcome **outcome, Slice elements);

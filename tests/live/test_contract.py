@@ -152,6 +152,10 @@ class Contract:
         os.kill(output["pid"], signal.SIGKILL)
         harness.eventually(lambda: not harness.is_alive(output["grandchild"]), "the grandchild is gone")
 
+
+class Text:
+    """What only a handler that writes its own JSON can get wrong."""
+
     def test_unknown_status(self):
         task = self.do("bad-status")
         self.assert_failed(task, "invalid status from worker: FAILED")
@@ -161,7 +165,7 @@ class Contract:
         self.assert_failed(self.do("bad-output"), "output")
 
 
-class PerTask(Contract, unittest.TestCase):
+class PerTask(Text, Contract, unittest.TestCase):
     kind = "per_task"
 
     def grandchild_ends(self, output):
@@ -184,7 +188,7 @@ class PerTask(Contract, unittest.TestCase):
         self.assert_failed(self.do("raw", text=deep), "invalid worker stdout JSON: ")
 
 
-class Persistent(Contract, unittest.TestCase):
+class Persistent(Text, Contract, unittest.TestCase):
     kind = "persistent"
 
     def test_stray_prints_hurt_nothing(self):

@@ -269,6 +269,24 @@ START_TEST(test_delays)
 }
 END_TEST
 
+START_TEST(test_prepend_logs)
+{
+        _cleanup_(outcome_freep) Outcome *none = NULL, *some = NULL;
+
+        none = parse("{\"status\":\"COMPLETED\",\"output\":{\"a\":1},\"reason\":\"r\"}");
+        ck_assert_int_eq(outcome_prepend_logs(&none, SLICE_NULL), 0);
+        ck_assert_ptr_null(none->logs.data);
+        ck_assert_int_eq(outcome_prepend_logs(&none, SLICE_LITERAL("{\"log\":\"x\"}")), 0);
+        ck_assert_slice(none->logs, "[{\"log\":\"x\"}]");
+        ck_assert_slice(none->output, "{\"a\":1}");
+        ck_assert_slice(none->reason, "r");
+        some = parse("{\"status\":\"FAILED\",\"logs\":[{\"log\":\"b\",\"createdTime\":5}]}");
+        ck_assert_int_eq(outcome_prepend_logs(&some, SLICE_LITERAL("{\"log\":\"a\"}")), 0);
+        ck_assert_slice(some->logs, "[{\"log\":\"a\"},{\"log\":\"b\",\"createdTime\":5}]");
+        ck_assert_int_eq(some->status, TASK_FAILED);
+}
+END_TEST
+
 __attribute__((constructor)) static void freeze_clock(void)
 {
         clock_freeze(1, NOW_MSEC);
@@ -276,4 +294,4 @@ __attribute__((constructor)) static void freeze_clock(void)
 
 UNIT_MAIN("outcome", test_new, test_all_members, test_status, test_invalid_status_keeps_the_rest,
           test_keys, test_aliases, test_output_on_one_line, test_refused, test_reason_text,
-          test_reason_cut, test_logs, test_logs_bound, test_delays);
+          test_reason_cut, test_logs, test_logs_bound, test_delays, test_prepend_logs);

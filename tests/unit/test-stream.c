@@ -21,7 +21,8 @@ static void record_callback(Stream *stream, StreamEvent event, Slice frame, int 
         static const char *const names[] = {
                 [STREAM_FRAME] = "frame",         [STREAM_OVERSIZED] = "oversized",
                 [STREAM_DRAINED] = "drained",     [STREAM_END] = "end",
-                [STREAM_WRITE_END] = "write_end", [STREAM_ERROR] = "error",
+                [STREAM_WRITE_END] = "write_end", [STREAM_WRITTEN] = "written",
+                [STREAM_ERROR] = "error",
         };
         Record *record = userdata;
 
@@ -36,7 +37,8 @@ static void record_callback(Stream *stream, StreamEvent event, Slice frame, int 
                 record->on_frame(record, frame);
 }
 
-static void record_init(Record *record, int input_fd, int output_fd, size_t output_maximum)
+static void record_init_mark(Record *record, int input_fd, int output_fd, size_t output_maximum,
+                             size_t output_mark)
 {
         StreamOptions options = {
                 .input_fd = input_fd,
@@ -44,6 +46,7 @@ static void record_init(Record *record, int input_fd, int output_fd, size_t outp
                 .delimiter = '\n',
                 .frame_maximum = 8,
                 .output_maximum = output_maximum,
+                .output_mark = output_mark,
                 .callback = record_callback,
                 .userdata = record,
                 .name = "test",
@@ -53,6 +56,11 @@ static void record_init(Record *record, int input_fd, int output_fd, size_t outp
         *record = (Record){ .log = BUFFER_NULL(1 << 20) };
         ck_assert_int_ge(sd_event_new(&record->event), 0);
         ck_assert_int_eq(stream_new(&record->stream, record->event, &options), 0);
+}
+
+static void record_init(Record *record, int input_fd, int output_fd, size_t output_maximum)
+{
+        record_init_mark(record, input_fd, output_fd, output_maximum, 0);
 }
 
 static void record_deinit(Record *record)
@@ -82,6 +90,54 @@ static void feed(int fd, const char *text)
                 ck_assert_slice(buffer_slice(&(record)->log), text); \
                 buffer_clear(&(record)->log);                        \
         } while (0)
+
+/* What has come is handed out without the loop, more than a turn's share, with the end. */
+START_TEST(test_read_now)
+{
+        Record record;
+        int fds[2];
+
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        record_init(&record, fds[0], -EBADF, 0);
+        stream_read_now(record.stream, 100000);
+        ck_assert_uint_eq(record.log.size, 0);
+        for (unsigned i = 0; i < 5000; i++)
+                feed(fds[1], "a\n");
+        feed(fds[1], "rest");
+        (void)close_fd(fds[1]);
+        stream_read_now(record.stream, 100000);
+        ck_assert_uint_eq(record.n_frames, 5000);
+        buffer_consume(&record.log, record.log.size - strlen("end(rest)"));
+        ck_assert_log(&record, "end(rest)");
+        stream_read_now(record.stream, 100000);
+        ck_assert_log(&record, "");
+        record_deinit(&record);
+}
+END_TEST
+
+/* What lies in the pipe unread does not count as taken, before and after its reader has gone. */
+START_TEST(test_n_taken)
+{
+        Record record;
+        char buffer[4];
+        int fds[2];
+
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        record_init(&record, -EBADF, fds[1], 100);
+        ck_assert_int_eq(stream_write(record.stream, SLICE_LITERAL("0123456789")), 0);
+        ck_assert_uint_eq(stream_n_taken(record.stream), 0);
+        settle(&record);
+        ck_assert_uint_eq(stream_n_taken(record.stream), 0);
+        ck_assert_int_eq(read(fds[0], buffer, sizeof(buffer)), 4);
+        ck_assert_uint_eq(stream_n_taken(record.stream), 4);
+        (void)close_fd(fds[0]);
+        ck_assert_uint_eq(stream_n_taken(record.stream), 4);
+        ck_assert_int_eq(stream_write(record.stream, SLICE_LITERAL("x")), 0);
+        ck_assert_log(&record, "write_end()");
+        ck_assert_uint_eq(stream_n_taken(record.stream), 4);
+        record_deinit(&record);
+}
+END_TEST
 
 START_TEST(test_frames)
 {
@@ -241,6 +297,23 @@ START_TEST(test_write_is_all_or_nothing)
 }
 END_TEST
 
+/* With a mark of its own, a queue counts as drained when it is down to that. */
+START_TEST(test_output_mark)
+{
+        Record record;
+        int fds[2];
+
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        record_init_mark(&record, -EBADF, fds[1], 100, 4);
+        ck_assert_int_eq(stream_write(record.stream, SLICE_LITERAL("four")), 0);
+        ck_assert_log(&record, "");
+        ck_assert_int_eq(stream_write(record.stream, SLICE_LITERAL("fives")), 0);
+        ck_assert_log(&record, "drained()");
+        (void)close_fd(fds[0]);
+        record_deinit(&record);
+}
+END_TEST
+
 /* A reader that stops: the queue fills to its maximum, and all arrives once it reads again. */
 START_TEST(test_back_pressure)
 {
@@ -318,7 +391,7 @@ START_TEST(test_close_output)
         ck_assert_int_eq(stream_write(record.stream, SLICE_LITERAL("last")), 0);
         stream_close_output(record.stream);
         ck_assert_int_eq(stream_write(record.stream, SLICE_LITERAL("x")), -EPIPE);
-        ck_assert_log(&record, "");
+        ck_assert_log(&record, "written()");
         ck_assert_int_eq(read(fds[0], got, sizeof(got)), 4);
         ck_assert_int_eq(read(fds[0], got, sizeof(got)), 0);
         (void)close_fd(fds[0]);
@@ -345,7 +418,7 @@ START_TEST(test_socket)
         ck_assert_int_eq(stream_input_fd(record.stream), fds[0]);
         record.on_frame = answer_on_frame;
         feed(fds[1], "ping\nclose\n");
-        ck_assert_log(&record, "frame(ping)frame(close)");
+        ck_assert_log(&record, "frame(ping)frame(close)written()");
         ck_assert_int_eq(read(fds[1], got, sizeof(got)), 9);
         ck_assert_int_eq(read(fds[1], got, sizeof(got)), 0);
 
@@ -397,6 +470,45 @@ START_TEST(test_socket_reset)
 }
 END_TEST
 
+START_TEST(test_close_empty_output)
+{
+        Record record;
+        char got[16];
+        int fds[2];
+
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        record_init(&record, -EBADF, fds[1], 100);
+        stream_close_output(record.stream);
+        ck_assert_slice(buffer_slice(&record.log), "");
+        ck_assert_int_eq(read(fds[0], got, sizeof(got)), 0);
+        stream_close_output(record.stream);
+        ck_assert_log(&record, "written()");
+        (void)close_fd(fds[0]);
+        record_deinit(&record);
+}
+END_TEST
+
+START_TEST(test_read_now_is_bounded)
+{
+        Record record;
+        int fds[2];
+
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        record_init(&record, fds[0], -EBADF, 0);
+        record.on_frame = free_on_frame;
+        for (unsigned i = 0; i < 10000; i++)
+                feed(fds[1], "1234\n");
+        stream_read_now(record.stream, 1);
+        ck_assert_uint_eq(record.n_frames, 4096 / 5);
+        feed(fds[1], "free\nx\n");
+        stream_read_now(record.stream, 1 << 20);
+        ck_assert_ptr_null(record.stream);
+        ck_assert_uint_eq(record.n_frames, 10001);
+        (void)close_fd(fds[1]);
+        record_deinit(&record);
+}
+END_TEST
+
 /* A terminal whose other side was closed gives EIO. */
 START_TEST(test_read_error)
 {
@@ -434,8 +546,9 @@ START_TEST(test_refuses_regular_file)
 }
 END_TEST
 
-UNIT_MAIN("stream", test_frames, test_one_byte_at_a_time, test_flood, test_free_in_callback,
-          test_pause, test_write_is_coalesced, test_write_is_all_or_nothing, test_back_pressure,
-          test_write_end, test_flush_reports_later, test_close_output, test_socket,
-          test_socket_answers_after_end, test_socket_reset, test_read_error,
+UNIT_MAIN("stream", test_read_now, test_n_taken, test_frames, test_one_byte_at_a_time, test_flood,
+          test_free_in_callback, test_pause, test_write_is_coalesced, test_write_is_all_or_nothing,
+          test_output_mark, test_back_pressure, test_write_end, test_flush_reports_later,
+          test_close_output, test_socket, test_socket_answers_after_end, test_socket_reset,
+          test_close_empty_output, test_read_now_is_bounded, test_read_error,
           test_refuses_regular_file);
