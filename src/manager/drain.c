@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The end of a daemon: take nothing new, let what runs finish, stop it at the deadline, go.
+ *
+ * FINISHING ──deadline, second signal──▶ STOPPING ──grace, third signal──▶ KILLING
+ *
+ * Each stage ends early once every pool has stopped. */
+
+#include "manager/manager-internal.h"
+
+#include <stdio.h>
+#include "base/log.h"
+
+/* How often progress is looked at, and for how long systemd is asked to wait beyond it. */
+#define DRAIN_TICK_USEC   USEC_PER_SEC
+#define DRAIN_EXTEND_USEC (5 * USEC_PER_SEC)
+
+/* Workers escalate by themselves: cancel, TERM, KILL, stop_timeout apart. Beyond that the daemon's
+ * own patience ends. */
+#define DRAIN_KILL_MARGIN_USEC (5 * USEC_PER_SEC)
+
+static void for_all_pools(Manager *manager, void (*f)(Pool *))
+{
+        for (size_t i = 0; i < manager->n_pools; i++)
+                f(manager->pools[i]);
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                f(manager->retiring[i]);
+}
+
+static uint64_t sum_handed_back(const Manager *manager)
+{
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < manager->n_pools; i++)
+                n += pool_stats(manager->pools[i])->total.n_handed_back;
+        return n;
+}
+
+static uint64_t sum_progress(const Manager *manager)
+{
+        uint64_t n = sum_handed_back(manager);
+
+        for (size_t i = 0; i < manager->n_pools; i++)
+                n += pool_stats(manager->pools[i])->total.n_processed;
+        return n;
+}
+
+void manager_get_drain(const Manager *manager, unsigned *ret_running, uint64_t *ret_handed_back)
+{
+        unsigned n = 0;
+
+        for (size_t i = 0; i < manager->n_pools; i++) {
+                PoolStatus status;
+
+                pool_get_status(manager->pools[i], &status);
+                n += status.n_in_hand;
+        }
+        *ret_running = n;
+        *ret_handed_back = manager->drain_stage == DRAIN_NONE
+                                   ? 0
+                                   : sum_handed_back(manager) - manager->drain_handed_back;
+}
+
+static usec_t longest_stop(const Manager *manager)
+{
+        usec_t longest = 0;
+
+        for (size_t i = 0; i < manager->n_pools; i++)
+                longest = MAX(longest, pool_config(manager->pools[i])->stop_timeout_usec);
+        return longest;
+}
+
+static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec)
+{
+        usec_t now = clock_monotonic_usec();
+        unsigned running;
+        uint64_t handed_back;
+
+        manager_get_drain(manager, &running, &handed_back);
+        manager->drain_stage = stage;
+        switch (stage) {
+        case DRAIN_FINISHING:
+                log_notice("draining: %u tasks in hand, %.6gs to finish them", running,
+                           deadline_usec == USEC_INFINITY
+                                   ? -1.0
+                                   : (double)deadline_usec / (double)USEC_PER_SEC);
+                manager->drain_deadline_usec = usec_add(now, deadline_usec);
+                for_all_pools(manager, pool_drain);
+                break;
+        case DRAIN_STOPPING:
+                log_notice("draining: stopping what still runs, %u tasks go back", running);
+                manager->drain_deadline_usec =
+                        usec_add(now, usec_add(3 * longest_stop(manager), DRAIN_KILL_MARGIN_USEC));
+                for_all_pools(manager, pool_stop);
+                break;
+        case DRAIN_KILLING:
+                log_warning("draining: killing what still runs, %u tasks go back", running);
+                manager->drain_deadline_usec = USEC_INFINITY;
+                for_all_pools(manager, pool_kill);
+                break;
+        default:
+                break;
+        }
+}
+
+/* The daemon's own deadlines bound a drain, so systemd may wait as long as one is ahead; without a
+ * deadline only as long as tasks end. */
+static void extend_timeout(Manager *manager)
+{
+        uint64_t progress = sum_progress(manager);
+
+        if (manager->drain_deadline_usec < USEC_INFINITY || progress != manager->drain_progress)
+                notify_extend_timeout(manager->notify, DRAIN_EXTEND_USEC);
+        manager->drain_progress = progress;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Manager *manager = userdata;
+        usec_t now = clock_monotonic_usec();
+
+        if (now >= manager->drain_deadline_usec)
+                enter_stage(manager,
+                            manager->drain_stage == DRAIN_FINISHING ? DRAIN_STOPPING
+                                                                    : DRAIN_KILLING,
+                            0);
+        extend_timeout(manager);
+        (void)sd_event_source_set_time(
+                source, MIN(usec_add(now, DRAIN_TICK_USEC), manager->drain_deadline_usec));
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void begin(Manager *manager, usec_t deadline_usec)
+{
+        usec_t now = clock_monotonic_usec();
+        int r;
+
+        manager->state = MANAGER_DRAINING;
+        manager->drain_handed_back = sum_handed_back(manager);
+        notify_stopping(manager->notify);
+        manager_emit(manager, EVENT_DRAIN_BEGUN, NULL);
+        enter_stage(manager, DRAIN_FINISHING, deadline_usec);
+        r = sd_event_add_time(manager->event, &manager->drain_timer, CLOCK_MONOTONIC,
+                              MIN(usec_add(now, DRAIN_TICK_USEC), manager->drain_deadline_usec),
+                              USEC_PER_MSEC, on_tick, manager);
+        if (r < 0) {
+                log_error_errno(r, "cannot watch the drain's deadline, stopping at once: %m");
+                enter_stage(manager, DRAIN_STOPPING, 0);
+        }
+        manager_update_state(manager);
+        manager_check_drain(manager);
+}
+
+void manager_drain(Manager *manager, usec_t deadline_usec)
+{
+        switch (manager->drain_stage) {
+        case DRAIN_NONE:
+                begin(manager, deadline_usec == USEC_INFINITY ? manager->config->drain_timeout_usec
+                                                              : deadline_usec);
+                break;
+        case DRAIN_FINISHING:
+                enter_stage(manager, DRAIN_STOPPING, 0);
+                break;
+        case DRAIN_STOPPING:
+        case DRAIN_KILLING:
+                enter_stage(manager, DRAIN_KILLING, 0);
+                break;
+        }
+}
+
+static void free_retired(Manager *manager)
+{
+        size_t n = 0, before = manager->n_retiring;
+
+        for (size_t i = 0; i < before; i++) {
+                Pool *pool = manager->retiring[i];
+
+                if (pool_state(pool) == POOL_STATE_STOPPED)
+                        pool_free(pool);
+                else
+                        manager->retiring[n++] = pool;
+        }
+        manager->n_retiring = n;
+        if (n == before || manager->drain_stage != DRAIN_NONE)
+                return;
+        /* a pool that waited for its predecessor may begin */
+        if (manager_sync_pools(manager, NULL) < 0)
+                log_error("cannot make a pool that the configuration names: out of memory");
+        manager_close_unwanted_sources(manager);
+}
+
+void manager_check_drain(Manager *manager)
+{
+        if (manager->n_retiring > 0)
+                free_retired(manager);
+        if (manager->drain_stage == DRAIN_NONE || manager->n_retiring > 0)
+                return;
+        for (size_t i = 0; i < manager->n_pools; i++)
+                if (pool_state(manager->pools[i]) != POOL_STATE_STOPPED)
+                        return;
+        log_notice("drained");
+        (void)sd_event_exit(manager->event, 0);
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "manager/manager-internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "base/strv.h"
+#include "build-config.h"
+#include "manager/environment.h"
+
+/* "pool/65535" and the like: what a worker's socket adds to its pool's name. */
+#define WORKER_SUFFIX_MAX 8
+
+/* queue_full is told once per this interval: a full queue refuses every submission. */
+#define QUEUE_FULL_INTERVAL_USEC (10 * USEC_PER_SEC)
+
+int append_pointer(void ***array, size_t *n, void *pointer)
+{
+        void **grown = reallocarray(*array, *n + 1, sizeof(void *));
+
+        if (!grown)
+                return -ENOMEM;
+        grown[(*n)++] = pointer;
+        *array = grown;
+        return 0;
+}
+
+void manager_emit(Manager *manager, EventType type, const char *message)
+{
+        Event event = { .type = type, .time_msec = clock_epoch_msec(), .message = message };
+
+        event_hub_emit(&manager->hub, &event);
+}
+
+/* State */
+
+static void describe_pools(Manager *manager, char *buffer, size_t size)
+{
+        unsigned n_by_state[_POOL_STATE_MAX] = { 0 };
+        size_t n = 0;
+
+        for (size_t i = 0; i < manager->n_pools; i++)
+                n_by_state[pool_state(manager->pools[i])]++;
+        n = (size_t)snprintf(buffer, size, "%zu pool%s", manager->n_pools,
+                             manager->n_pools == 1 ? "" : "s");
+        for (int state = 0; state < _POOL_STATE_MAX && n < size; state++)
+                if (n_by_state[state] > 0)
+                        n += (size_t)snprintf(buffer + n, size - n, ", %u %s", n_by_state[state],
+                                              pool_state_to_string((PoolState)state));
+}
+
+static bool all_pools_settled(const Manager *manager)
+{
+        for (size_t i = 0; i < manager->n_pools; i++)
+                if (!pool_is_settled(manager->pools[i]))
+                        return false;
+        return true;
+}
+
+void manager_update_state(Manager *manager)
+{
+        char pools[160];
+
+        if (manager->state == MANAGER_STARTING && manager->listening &&
+            all_pools_settled(manager)) {
+                manager->state = MANAGER_RUNNING;
+                notify_ready(manager->notify);
+                log_info("ready: %zu pools, %zu sources, socket %s", manager->n_pools,
+                         manager->n_sources, manager->config->socket);
+        }
+        describe_pools(manager, pools, sizeof(pools));
+        (void)snprintf(manager->status_text, sizeof(manager->status_text), "%s%s%s%s",
+                       manager->state == MANAGER_DRAINING ? "Draining: " : "", pools,
+                       manager->config_problem ? "; reload refused: " : "",
+                       manager->config_problem ? manager->config_problem : "");
+        notify_status(manager->notify, manager->status_text);
+}
+
+static void on_pool_change(Pool *pool, void *userdata)
+{
+        Manager *manager = userdata;
+
+        manager_update_state(manager);
+        manager_check_drain(manager);
+}
+
+static void on_pool_event(const Event *event, void *userdata)
+{
+        Manager *manager = userdata;
+
+        event_hub_emit(&manager->hub, event);
+}
+
+static bool everything_turns(usec_t max_usec, void *userdata)
+{
+        const Manager *manager = userdata;
+        usec_t now = clock_monotonic_usec();
+
+        for (size_t i = 0; i < manager->n_pools; i++)
+                if (!pool_turns(manager->pools[i], now, max_usec))
+                        return false;
+        return true;
+}
+
+/* Sources */
+
+static void on_queue_event(Source *source, const QueueEvent *event, void *userdata)
+{
+        Manager *manager = userdata;
+        usec_t now;
+
+        if (manager->queue_listener)
+                manager->queue_listener(source, event, manager->queue_listener_userdata);
+        if (event->kind != QUEUE_EVENT_REFUSED ||
+            !event_set_has(manager->pool_context.events_wanted, EVENT_QUEUE_FULL))
+                return;
+        now = clock_monotonic_usec();
+        if (manager->queue_full_usec > 0 &&
+            now - manager->queue_full_usec < QUEUE_FULL_INTERVAL_USEC)
+                return;
+        manager->queue_full_usec = now;
+        manager_emit(manager, EVENT_QUEUE_FULL, source_name(source));
+}
+
+int manager_open_source(Manager *manager, const ConfigSource *config, Source **ret,
+                        char **ret_error)
+{
+        int r;
+
+        r = queue_new(ret, manager->storage, manager->event, config, manager->config->state_dir,
+                      ret_error);
+        if (r != 0)
+                return r;
+        queue_set_listener(*ret, on_queue_event, manager);
+        return 0;
+}
+
+static int open_sources(Manager *manager, char **ret_error)
+{
+        const Config *config = manager->config;
+
+        manager->sources = calloc(config->n_sources + 1, sizeof(Source *));
+        if (!manager->sources)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_sources; i++) {
+                int r = manager_open_source(manager, config->sources[i], &manager->sources[i],
+                                            ret_error);
+
+                if (r != 0)
+                        return r;
+                manager->n_sources++;
+        }
+        return 0;
+}
+
+/* Signals */
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info,
+                        void *userdata)
+{
+        Manager *manager = userdata;
+
+        log_notice("received %s", info->ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        manager_drain(manager, USEC_INFINITY);
+        return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        manager_reload_on_signal(userdata);
+        return 0;
+}
+
+static int add_signals(Manager *manager)
+{
+        int r;
+
+        r = sd_event_add_signal(manager->event, NULL, SIGTERM, on_terminate, manager);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(manager->event, NULL, SIGINT, on_terminate, manager);
+        if (r < 0)
+                return r;
+        return sd_event_add_signal(manager->event, NULL, SIGHUP, on_hangup, manager);
+}
+
+/* Life */
+
+/* Uninstalled, the runner is found by the environment. */
+static int find_runner(char **ret)
+{
+        const char *path = getenv("YARDMASTER_RUNNER_PATH");
+
+        *ret = strdup(path && path[0] == '/' ? path : YARDMASTER_RUNNER);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int prepare_folders(Manager *manager, char **ret_error)
+{
+        const Config *config = manager->config;
+        size_t longest = 0;
+        int r;
+
+        r = state_dir_open(&manager->state_dir, config->state_dir, ret_error);
+        if (r == STATE_DIR_E_LOCKED)
+                return MANAGER_E_LOCKED;
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < config->n_pools; i++)
+                longest = MAX(longest, strlen(config->pools[i]->name));
+        return state_dir_make_runtime(&manager->state_dir, config->socket,
+                                      longest + WORKER_SUFFIX_MAX, ret_error);
+}
+
+static int start_machinery(Manager *manager)
+{
+        int r;
+
+        r = storage_new(&manager->storage, manager->event);
+        if (r < 0)
+                return r;
+        r = spawner_new(&manager->spawner, manager->event);
+        if (r < 0)
+                return r;
+        r = reaper_new(&manager->reaper, manager->event, manager->spawner,
+                       manager->state_dir.instance);
+        if (r < 0)
+                return r;
+        r = reaper_sweep(manager->reaper);
+        if (r > 0)
+                log_notice("killed %d processes that a dead daemon left behind", r);
+        r = environment_for_workers(environ, &manager->environment);
+        if (r < 0)
+                return r;
+        r = find_runner(&manager->runner_path);
+        if (r < 0)
+                return r;
+        r = notify_new(&manager->notify, manager->event, everything_turns, manager);
+        if (r < 0)
+                return r;
+        return event_hook_new(&manager->hook, &(EventHookOptions){
+                                                      .event = manager->event,
+                                                      .spawner = manager->spawner,
+                                                      .reaper = manager->reaper,
+                                                      .hub = &manager->hub,
+                                                      .environment = manager->environment,
+                                              });
+}
+
+static void set_contexts(Manager *manager)
+{
+        manager->worker_context = (WorkerContext){
+                .event = manager->event,
+                .spawner = manager->spawner,
+                .reaper = manager->reaper,
+                .runtime_dir = manager->state_dir.runtime_dir,
+                .instance = manager->state_dir.instance,
+                .environment = manager->environment,
+                .runner_path = manager->runner_path,
+        };
+        manager->pool_context.event = manager->event;
+        manager->pool_context.worker = &manager->worker_context;
+        manager->pool_context.on_event = on_pool_event;
+        manager->pool_context.on_change = on_pool_change;
+        manager->pool_context.userdata = manager;
+}
+
+int manager_new(Manager **ret, Config *config, char **ret_error)
+{
+        _cleanup_(manager_freep) Manager *manager = calloc(1, sizeof(Manager));
+        int r;
+
+        *ret_error = NULL;
+        if (!manager)
+                return -ENOMEM;
+        manager->state_dir = STATE_DIR_NULL;
+        manager->config = config_ref(config);
+        manager->config_msec = clock_epoch_msec();
+        manager->started_usec = clock_monotonic_usec();
+        event_hub_init(&manager->hub, &manager->pool_context.events_wanted);
+
+        r = sd_event_default(&manager->event);
+        if (r < 0)
+                return r;
+        r = prepare_folders(manager, ret_error);
+        if (r != 0)
+                return r;
+        r = start_machinery(manager);
+        if (r < 0)
+                return r;
+        set_contexts(manager);
+        event_hook_apply(manager->hook, config);
+        r = open_sources(manager, ret_error);
+        if (r != 0)
+                return r;
+        r = manager_sync_pools(manager, NULL);
+        if (r < 0)
+                return r;
+        r = add_signals(manager);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(manager);
+        return 0;
+}
+
+Manager *manager_free(Manager *manager)
+{
+        if (!manager)
+                return NULL;
+        for (size_t i = 0; i < manager->n_pools; i++)
+                pool_free(manager->pools[i]);
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                pool_free(manager->retiring[i]);
+        for (size_t i = 0; i < manager->n_sources; i++)
+                source_free(manager->sources[i]);
+        free(manager->pools);
+        free(manager->retiring);
+        free(manager->sources);
+        event_hook_free(manager->hook);
+        notify_free(manager->notify);
+        sd_event_source_disable_unref(manager->drain_timer);
+        storage_free(manager->storage);
+        reaper_free(manager->reaper);
+        spawner_free(manager->spawner);
+        state_dir_close(&manager->state_dir);
+        strv_free(manager->environment);
+        free(manager->runner_path);
+        free(manager->config_problem);
+        config_unref(manager->config);
+        sd_event_unref(manager->event);
+        free(manager);
+        return NULL;
+}
+
+int manager_run(Manager *manager)
+{
+        manager->listening = true;
+        manager_update_state(manager);
+        return sd_event_loop(manager->event);
+}
+
+/* Looking in */
+
+sd_event *manager_event(const Manager *manager)
+{
+        return manager->event;
+}
+
+Config *manager_config(const Manager *manager)
+{
+        return manager->config;
+}
+
+ManagerState manager_state(const Manager *manager)
+{
+        return manager->state;
+}
+
+const char *manager_status_text(const Manager *manager)
+{
+        return manager->status_text;
+}
+
+usec_t manager_started_usec(const Manager *manager)
+{
+        return manager->started_usec;
+}
+
+int64_t manager_config_msec(const Manager *manager)
+{
+        return manager->config_msec;
+}
+
+const char *manager_config_problem(const Manager *manager)
+{
+        return manager->config_problem;
+}
+
+usec_t manager_stall_usec(const Manager *manager)
+{
+        return storage_stall_usec(manager->storage);
+}
+
+uint64_t manager_n_events_dropped(const Manager *manager)
+{
+        return event_hook_n_dropped(manager->hook);
+}
+
+size_t manager_n_pools(const Manager *manager)
+{
+        return manager->n_pools;
+}
+
+Pool *manager_pool(const Manager *manager, size_t i)
+{
+        assert(i < manager->n_pools);
+        return manager->pools[i];
+}
+
+Pool *manager_find_pool(const Manager *manager, const char *name)
+{
+        for (size_t i = 0; i < manager->n_pools; i++)
+                if (streq(pool_name(manager->pools[i]), name))
+                        return manager->pools[i];
+        return NULL;
+}
+
+size_t manager_n_sources(const Manager *manager)
+{
+        return manager->n_sources;
+}
+
+Source *manager_source(const Manager *manager, size_t i)
+{
+        assert(i < manager->n_sources);
+        return manager->sources[i];
+}
+
+Source *manager_find_source(const Manager *manager, const char *name)
+{
+        for (size_t i = 0; i < manager->n_sources; i++)
+                if (streq(source_name(manager->sources[i]), name))
+                        return manager->sources[i];
+        return NULL;
+}
+
+Pool *manager_pool_for_type(const Manager *manager, const Source *source, Slice type)
+{
+        for (size_t i = 0; i < manager->n_pools; i++) {
+                Pool *pool = manager->pools[i];
+
+                if (source && pool_source(pool) != source)
+                        continue;
+                STRV_FOREACH (t, pool_config(pool)->task_type)
+                        if (slice_is(type, *t))
+                                return pool;
+        }
+        return NULL;
+}
+
+EventHub *manager_event_hub(Manager *manager)
+{
+        return &manager->hub;
+}
+
+void manager_set_queue_listener(Manager *manager, queue_listener_t listener, void *userdata)
+{
+        manager->queue_listener = listener;
+        manager->queue_listener_userdata = userdata;
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reload: load, validate, compare, and only then change anything. Whatever can fail for a reason
+ * outside of the daemon (files, databases) is done before the first change. */
+
+#include "manager/manager-internal.h"
+
+#include <stdio.h>
+#include "base/log.h"
+#include "base/strv.h"
+#include "config/diff.h"
+
+void reload_report_deinit(ReloadReport *report)
+{
+        strv_free(report->added);
+        strv_free(report->removed);
+        strv_free(report->changed);
+        strv_free(report->restarted);
+        config_diagnostics_free(report->diagnostics);
+        free(report->message);
+        *report = (ReloadReport){ 0 };
+}
+
+/* Pools */
+
+static int note(char ***list, const char *name)
+{
+        return list ? strv_append(list, name) : 0;
+}
+
+static int retire_pool(Manager *manager, size_t i)
+{
+        Pool *pool = manager->pools[i];
+        int r;
+
+        r = append_pointer((void ***)&manager->retiring, &manager->n_retiring, pool);
+        if (r < 0)
+                return r;
+        memmove(manager->pools + i, manager->pools + i + 1,
+                (manager->n_pools - i - 1) * sizeof(Pool *));
+        manager->n_pools--;
+        pool_drain(pool);
+        return 0;
+}
+
+static bool is_retiring(const Manager *manager, const char *name)
+{
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                if (streq(pool_name(manager->retiring[i]), name))
+                        return true;
+        return false;
+}
+
+static int retire_unwanted(Manager *manager, ReloadReport *report)
+{
+        for (size_t i = manager->n_pools; i-- > 0;) {
+                Pool *pool = manager->pools[i];
+                const ConfigPool *wanted = config_find_pool(manager->config, pool_name(pool));
+                char ***list = NULL;
+                int r;
+
+                if (wanted && config_pool_compare(pool_base_config(pool), wanted) != POOL_REPLACE)
+                        continue;
+                if (report)
+                        list = wanted ? &report->restarted : &report->removed;
+                r = note(list, pool_name(pool));
+                if (r < 0)
+                        return r;
+                r = retire_pool(manager, i);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int alter_pool(Pool *pool, ConfigPool *wanted, ReloadReport *report)
+{
+        PoolChange change = config_pool_compare(pool_base_config(pool), wanted);
+        int r;
+
+        if (change == POOL_UNCHANGED)
+                return 0;
+        r = pool_apply(pool, wanted);
+        if (r < 0)
+                return r;
+        if (!report)
+                return 0;
+        return note(change == POOL_LIVE ? &report->changed : &report->restarted, wanted->name);
+}
+
+static int make_pool(Manager *manager, ConfigPool *wanted)
+{
+        Source *source = manager_find_source(manager, wanted->source);
+        Pool *pool;
+        int r;
+
+        if (!source)
+                return -ENOENT;
+        r = pool_new(&pool, &manager->pool_context, source, wanted);
+        if (r < 0)
+                return r;
+        r = append_pointer((void ***)&manager->pools, &manager->n_pools, pool);
+        if (r < 0)
+                pool_free(pool);
+        return r;
+}
+
+/* Sorted as the configuration is, so that lists look the same each time. */
+static void sort_pools(Manager *manager)
+{
+        size_t n = 0;
+
+        for (size_t c = 0; c < manager->config->n_pools; c++)
+                for (size_t i = n; i < manager->n_pools; i++)
+                        if (streq(pool_name(manager->pools[i]), manager->config->pools[c]->name)) {
+                                Pool *pool = manager->pools[i];
+
+                                manager->pools[i] = manager->pools[n];
+                                manager->pools[n++] = pool;
+                                break;
+                        }
+}
+
+int manager_sync_pools(Manager *manager, ReloadReport *report)
+{
+        int r;
+
+        r = retire_unwanted(manager, report);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < manager->config->n_pools; i++) {
+                ConfigPool *wanted = manager->config->pools[i];
+                Pool *pool = manager_find_pool(manager, wanted->name);
+
+                if (pool) {
+                        r = alter_pool(pool, wanted, report);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+                /* otherwise made when its predecessor has gone: they share their workers' names */
+                if (!is_retiring(manager, wanted->name)) {
+                        r = make_pool(manager, wanted);
+                        if (r < 0)
+                                return r;
+                }
+                if (report && !strv_contains(report->restarted, wanted->name)) {
+                        r = note(&report->added, wanted->name);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        sort_pools(manager);
+        return 0;
+}
+
+/* Sources */
+
+/* Opens what is new into *ret_new; nothing else changes yet. */
+static int open_new_sources(Manager *manager, const Config *config, Source ***ret_new,
+                            size_t *ret_n, char **ret_error)
+{
+        for (size_t i = 0; i < config->n_sources; i++) {
+                Source *source;
+                int r;
+
+                if (manager_find_source(manager, config->sources[i]->name))
+                        continue;
+                r = manager_open_source(manager, config->sources[i], &source, ret_error);
+                if (r != 0)
+                        return r;
+                r = append_pointer((void ***)ret_new, ret_n, source);
+                if (r < 0) {
+                        source_free(source);
+                        return r;
+                }
+        }
+        return 0;
+}
+
+/* All or none. */
+static int adopt_sources(Manager *manager, Source **fresh, size_t *n_fresh)
+{
+        Source **all =
+                reallocarray(manager->sources, manager->n_sources + *n_fresh + 1, sizeof(Source *));
+
+        if (!all)
+                return -ENOMEM;
+        manager->sources = all;
+        for (size_t i = 0; i < *n_fresh; i++)
+                all[manager->n_sources++] = fresh[i];
+        *n_fresh = 0;
+        return 0;
+}
+
+void manager_close_unwanted_sources(Manager *manager)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < manager->n_sources; i++) {
+                Source *source = manager->sources[i];
+                bool used = config_find_source(manager->config, source_name(source));
+
+                for (size_t k = 0; k < manager->n_retiring && !used; k++)
+                        used = pool_source(manager->retiring[k]) == source;
+                if (used)
+                        manager->sources[n++] = source;
+                else
+                        source_free(source);
+        }
+        manager->n_sources = n;
+}
+
+static void alter_sources(Manager *manager)
+{
+        for (size_t i = 0; i < manager->config->n_sources; i++) {
+                const ConfigSource *config = manager->config->sources[i];
+                Source *source = manager_find_source(manager, config->name);
+                int r = source ? queue_alter(source, config) : 0;
+
+                if (r < 0)
+                        log_error_errno(r, "cannot change source %s: %m", config->name);
+        }
+}
+
+/* The whole */
+
+static int remember_problem(Manager *manager, const char *problem)
+{
+        char *copy = problem ? strdup(problem) : NULL;
+
+        if (problem && !copy)
+                return -ENOMEM;
+        free(manager->config_problem);
+        manager->config_problem = copy;
+        return 0;
+}
+
+static void reject(Manager *manager, const char *problem)
+{
+        log_error("reload refused, nothing has changed: %s", problem);
+        if (remember_problem(manager, problem) < 0)
+                log_error("cannot remember why: out of memory");
+        manager_emit(manager, EVENT_CONFIG_REJECTED, problem);
+}
+
+static void log_diagnostics(const ConfigDiagnostics *diagnostics)
+{
+        STRV_FOREACH (line, diagnostics->lines)
+                log_warning("%s", *line);
+}
+
+/* From here on only memory can be short. */
+static int put_in_effect(Manager *manager, Config *config, ReloadReport *report)
+{
+        int r;
+
+        config_unref(manager->config);
+        manager->config = config_ref(config);
+        manager->config_msec = clock_epoch_msec();
+        log_set_level(config->log_level);
+        alter_sources(manager);
+        r = manager_sync_pools(manager, report);
+        if (r < 0)
+                return r;
+        manager_close_unwanted_sources(manager);
+        event_hook_apply(manager->hook, config);
+        return remember_problem(manager, NULL);
+}
+
+static int refuse_unreloadable(const char *key, ReloadReport *report)
+{
+        if (asprintf(&report->message, "%s cannot change while the daemon runs: restart it", key) <
+            0)
+                return -ENOMEM;
+        return MANAGER_E_REFUSED;
+}
+
+static int load_and_apply(Manager *manager, ReloadReport *report)
+{
+        _cleanup_(config_unrefp) Config *config = NULL;
+        Source **fresh = NULL;
+        size_t n_fresh = 0;
+        const char *key;
+        int r;
+
+        r = config_load(manager->config->path, &config, &report->diagnostics);
+        if (r < 0)
+                return r;
+        if (r == CONFIG_E_INVALID)
+                return MANAGER_E_INVALID;
+        key = config_unreloadable(manager->config, config);
+        if (key)
+                return refuse_unreloadable(key, report);
+
+        r = open_new_sources(manager, config, &fresh, &n_fresh, &report->message);
+        if (r == 0)
+                r = adopt_sources(manager, fresh, &n_fresh);
+        for (size_t i = 0; i < n_fresh; i++)
+                source_free(fresh[i]);
+        free(fresh);
+        if (r != 0)
+                return report->message ? MANAGER_E_REFUSED : r;
+        return put_in_effect(manager, config, report);
+}
+
+int manager_reload(Manager *manager, ReloadReport *ret)
+{
+        _cleanup_(notify_readyp) Notify *notify = NULL;
+        int r;
+
+        *ret = (ReloadReport){ 0 };
+        if (manager->drain_stage != DRAIN_NONE) {
+                ret->message = strdup("the daemon is draining");
+                return ret->message ? MANAGER_E_REFUSED : -ENOMEM;
+        }
+        if (manager->state == MANAGER_RUNNING) {
+                notify = manager->notify;
+                notify_reloading(notify);
+        }
+        r = load_and_apply(manager, ret);
+        if (ret->diagnostics)
+                log_diagnostics(ret->diagnostics);
+        if (r == 0) {
+                log_notice("reloaded %s: %zu pools added, %zu removed, %zu changed, %zu restarted",
+                           manager->config->path, strv_length(ret->added),
+                           strv_length(ret->removed), strv_length(ret->changed),
+                           strv_length(ret->restarted));
+                manager_emit(manager, EVENT_CONFIG_RELOADED, NULL);
+        } else if (r == MANAGER_E_INVALID)
+                reject(manager, ret->diagnostics->lines[0]);
+        else
+                reject(manager, ret->message ? ret->message : strerror(-r));
+        manager_update_state(manager);
+        return r;
+}
+
+void manager_reload_on_signal(Manager *manager)
+{
+        ReloadReport report;
+
+        (void)manager_reload(manager, &report);
+        reload_report_deinit(&report);
+}
