@@ -64,7 +64,8 @@ static inline bool json_key_is(Slice key, const char *name)
         size_t size = strlen(name);
 
         if (key.size <= size)
-                return key.size == size && memcmp(key.data, name, size) == 0;
+                return key.size == size && memcmp(key.data, name, size) == 0 &&
+                       !memchr(name, '\\', size);
         return memchr(key.data, '\\', key.size) && json_key_is_escaped(key, name);
 }
 

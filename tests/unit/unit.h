@@ -7,6 +7,7 @@
  */
 
 #include <check.h>
+#include <stdint.h>
 #include "base/macro.h"
 #include "base/slice.h"
 
@@ -16,6 +17,17 @@
                 ck_assert_msg(slice_is(_slice, (text)), "\"%.*s\" is not \"%s\"",            \
                               (int)_slice.size, _slice.size > 0 ? _slice.data : "", (text)); \
         } while (0)
+
+/* The same numbers in every run (splitmix64), so that a failure can be repeated. */
+static inline uint64_t unit_random(void)
+{
+        static uint64_t state;
+        uint64_t x = state += UINT64_C(0x9E3779B97F4A7C15);
+
+        x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+        x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
+        return x ^ x >> 31;
+}
 
 static inline int unit_run(const char *name, const TTest *const *tests, size_t n_tests)
 {
