@@ -19,12 +19,6 @@
 #include "base/list.h"
 #include "worker/spawn.h"
 
-/* The variable that holds a worker's token. */
-#define REAPER_TOKEN_NAME "YARDMASTER_WORKER"
-
-/* Longest token that is looked at; longer ones belong to nobody. */
-#define REAPER_TOKEN_MAX 511
-
 typedef struct Reaper Reaper;
 typedef struct ReaperWatch ReaperWatch;
 

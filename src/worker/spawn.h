@@ -60,5 +60,5 @@ uint64_t spawner_n_posted(const Spawner *spawner);
 uint64_t spawner_n_answered(const Spawner *spawner);
 
 /* Lets the daemon itself open as many files as the hard limit allows; children go on to get the
- * soft limit that it had before. 0 or -errno. */
+ * soft limit that it had before. Before the first request. 0 or -errno. */
 int spawner_raise_open_files(Spawner *spawner);
