@@ -16,6 +16,7 @@ typedef struct Config Config;
 typedef struct ConfigPool ConfigPool;
 typedef struct ConfigSource ConfigSource;
 typedef struct ConfigDiagnostics ConfigDiagnostics;
+typedef struct ConfigOrigins ConfigOrigins;
 
 typedef enum HandlerMode {
         HANDLER_PER_TASK,   /* command, one process per task */
@@ -95,12 +96,15 @@ struct ConfigPool {
         } limits;
 
         char **environment;     /* "NAME=value": the file's, then the pool's own, which win */
+        char **environment_own; /* the pool's own alone; the file's may be secret, no dump has it */
         char *environment_file; /* NULL: none */
         char *working_directory;
         int nice;
         int *terminal_exit_codes;
         size_t n_terminal_exit_codes;
         bool leave_children;
+
+        ConfigOrigins *origins; /* for the dump: where each value came from */
 };
 
 struct ConfigSource {
@@ -113,6 +117,8 @@ struct ConfigSource {
         uint64_t max_bytes;        /* of the database; 0: none */
         usec_t retention_usec;     /* how long finished tasks are kept; USEC_INFINITY: for ever */
         usec_t priority_step_usec; /* how much longer waiting one step of priority outweighs */
+
+        ConfigOrigins *origins;
 };
 
 struct Config {
@@ -133,6 +139,8 @@ struct Config {
                 char **command; /* NULL: no hook */
                 char **events;  /* which; NULL: all */
         } on_event;
+
+        ConfigOrigins *origins;
 };
 
 /* Loads FILE and conf.d/ beside it. 0, CONFIG_E_INVALID with every error found in *ret_diagnostics

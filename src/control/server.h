@@ -147,4 +147,4 @@ int control_call_refused(ControlCall *call, const char *format, ...) _printf_(2,
  * Without "more": -EPROTO. */
 int control_call_continue(ControlCall *call, json_object *parameters);
 int control_call_continue_raw(ControlCall *call, Slice parameters);
-bool control_call_writable(const ControlCall *call);
+bool control_call_writable(ControlCall *call);

@@ -54,8 +54,7 @@ int wire_parse_call(Slice message, WireCall *ret, char **ret_problem);
 int wire_parse_reply(Slice message, WireReply *ret, char **ret_problem);
 
 /* Append one message with its NUL, all or nothing: 0, -ENOMEM, -ENOBUFS. parameters: a raw object,
- * or SLICE_NULL. The parts before and after the parameters also stand alone, for those who write
- * these in place. */
+ * or SLICE_NULL. */
 int wire_append_call(Buffer *buffer, const char *method, Slice parameters, unsigned flags);
 int wire_append_reply(Buffer *buffer, Slice parameters, bool continues);
 int wire_append_error(Buffer *buffer, const char *error, Slice parameters);

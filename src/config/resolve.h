@@ -1,0 +1,20 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a text of the configuration stands for in this system: paths, programs, libraries, groups.
+ * All answer 0, -errno, or VALUE_E_INVALID with fresh text in *ret_message. */
+
+#include "config/value.h"
+
+/* path itself if it is absolute, else beside file (whose folder may be relative to the working
+ * directory); always absolute. */
+int resolve_path(const char *file, const char *path, char **ret);
+
+/* An executable file: name as a path beside file if it has a slash, else looked up in PATH. */
+int resolve_program(const char *file, const char *name, char **ret, char **ret_message);
+/* A shared object: likewise, but looked up in YARDMASTER_HANDLER_PATH and the installed handlers.
+ */
+int resolve_library(const char *file, const char *name, char **ret, char **ret_message);
+int resolve_directory(const char *file, const char *path, char **ret, char **ret_message);
+int resolve_socket(const char *file, const char *path, char **ret, char **ret_message);
+int resolve_unix_group(const char *name, char **ret_message);
