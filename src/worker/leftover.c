@@ -12,7 +12,9 @@
 #include "worker/tree.h"
 
 /* A process may start another between being seen and being killed, so /proc is read until nothing
- * is found; something that starts processes faster than that is left to the next start. */
+ * is found; something that starts processes faster than that is left to the next start. Twice at
+ * least: a process inside exec has no environment for an instant. */
+#define ROUNDS_MIN 2
 #define ROUNDS_MAX 16
 
 /* Killed at a time in one round; further ones are found by the next. */
@@ -21,15 +23,17 @@
 /* For all rounds together: a killed process that is not gone by then hangs in the kernel. */
 #define GONE_WAIT_USEC USEC_PER_SEC
 
-bool leftover_is(pid_t pid, const char *instance, leftover_is_alive_t is_alive, void *userdata,
-                 char ret_token[LEFTOVER_TOKEN_SIZE])
+int leftover_check(pid_t pid, const char *instance, leftover_is_alive_t is_alive, void *userdata,
+                   char ret_token[LEFTOVER_TOKEN_SIZE])
 {
         size_t size = strlen(instance);
+        int r;
 
-        if (tree_read_variable(pid, LEFTOVER_TOKEN_NAME, ret_token, LEFTOVER_TOKEN_SIZE) <= 0)
-                return false;
+        r = tree_read_variable(pid, LEFTOVER_TOKEN_NAME, ret_token, LEFTOVER_TOKEN_SIZE);
+        if (r <= 0)
+                return r == -ENODATA ? r : 0;
         if (strncmp(ret_token, instance, size) != 0 || ret_token[size] != '/')
-                return false;
+                return 0;
         return !is_alive(ret_token, userdata);
 }
 
@@ -54,7 +58,8 @@ static void sweep_try(Sweep *sweep, pid_t pid)
         char token[LEFTOVER_TOKEN_SIZE];
 
         fd = pidfd_open(pid, 0);
-        if (fd < 0 || !leftover_is(pid, sweep->instance, sweep->is_alive, sweep->userdata, token))
+        if (fd < 0 ||
+            leftover_check(pid, sweep->instance, sweep->is_alive, sweep->userdata, token) <= 0)
                 return;
         if (pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0)
                 return;
@@ -113,7 +118,7 @@ int leftover_kill_all(const char *instance, leftover_is_alive_t is_alive, void *
                 r = sweep_round(&sweep);
                 if (r < 0)
                         return r;
-                if (sweep.n_killed == 0)
+                if (sweep.n_killed == 0 && i + 1 >= ROUNDS_MIN)
                         break;
                 n_killed += (int)sweep.n_killed;
                 if (!sweep_wait(&sweep, deadline_usec))

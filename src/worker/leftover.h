@@ -15,9 +15,10 @@
 
 typedef bool (*leftover_is_alive_t)(const char *token, void *userdata);
 
-/* Whether pid carries a token of this instance that is not alive; *ret_token is it. */
-bool leftover_is(pid_t pid, const char *instance, leftover_is_alive_t is_alive, void *userdata,
-                 char ret_token[LEFTOVER_TOKEN_SIZE]);
+/* Whether pid carries a token of this instance that is not alive: 1, and *ret_token is it; 0; or
+ * -ENODATA while it has no environment to look at (see tree_read_variable). */
+int leftover_check(pid_t pid, const char *instance, leftover_is_alive_t is_alive, void *userdata,
+                   char ret_token[LEFTOVER_TOKEN_SIZE]);
 
 /* Kills all such processes on this machine, and waits up to a second for them to be gone. Blocks;
  * for the start. Returns how many were killed, or -errno. */

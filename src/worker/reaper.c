@@ -4,7 +4,6 @@
 #include <time.h>
 #include "base/clock.h"
 #include "base/log.h"
-#include "worker/leftover.h"
 #include "worker/reaper.h"
 #include "worker/tree.h"
 
@@ -16,6 +15,10 @@
 
 /* From an exit to the look for what left its group: long enough for many exits to share one. */
 #define SWEEP_DELAY_USEC USEC_PER_SEC
+
+/* Looks at an orphan that has no environment: one inside exec has one the next time, one that was
+ * started with none never has. */
+#define SWEEP_RETRIES_MAX 3
 
 struct Reaper {
         sd_event_source *signal_source;
@@ -30,6 +33,8 @@ struct Reaper {
         uint64_t stalled_posted; /* it is, or it is none by the time that this many are answered */
 
         bool exits_since_armed; /* then the timer runs once more */
+        bool undecided;         /* then too, at most SWEEP_RETRIES_MAX times after an exit */
+        unsigned n_retries;
         bool hunting; /* the last sweep killed something: look at what that leaves behind at once */
         TreeList suspects; /* strangers unless a spawn on its way has their token */
         uint64_t suspects_posted;
@@ -66,19 +71,24 @@ static bool reaper_is_token_alive(const char *token, void *userdata)
         return false;
 }
 
+static void reaper_start_timer(Reaper *reaper)
+{
+        (void)sd_event_source_set_time_relative(reaper->sweep_source, SWEEP_DELAY_USEC);
+        (void)sd_event_source_set_enabled(reaper->sweep_source, SD_EVENT_ONESHOT);
+}
+
 /* After an exit, once for all that happen meanwhile; idle, nothing runs. */
 static void reaper_arm_sweep(Reaper *reaper)
 {
         int enabled = SD_EVENT_OFF;
 
+        reaper->n_retries = 0;
         (void)sd_event_source_get_enabled(reaper->sweep_source, &enabled);
         if (enabled != SD_EVENT_OFF) {
                 reaper->exits_since_armed = true;
                 return;
         }
-        reaper->exits_since_armed = false;
-        (void)sd_event_source_set_time_relative(reaper->sweep_source, SWEEP_DELAY_USEC);
-        (void)sd_event_source_set_enabled(reaper->sweep_source, SD_EVENT_ONESHOT);
+        reaper_start_timer(reaper);
 }
 
 /* pid is a child that we have not reaped: its number cannot have changed hands. */
@@ -101,24 +111,26 @@ static void reaper_sweep_orphans(Reaper *reaper)
         char token[LEFTOVER_TOKEN_SIZE];
         uint64_t n_posted = 0, n_answered = 0;
         size_t n_suspects = 0;
-        bool decided;
+        bool answered;
 
-        reaper->hunting = false;
+        reaper->hunting = reaper->undecided = false;
         if (tree_list_children(&orphans, getpid(), getpid()) < 0)
                 return;
         if (reaper->spawner) {
                 n_posted = spawner_n_posted(reaper->spawner);
                 n_answered = spawner_n_answered(reaper->spawner);
         }
-        decided = n_answered >= reaper->suspects_posted;
+        answered = n_answered >= reaper->suspects_posted;
         for (size_t i = 0; i < orphans.n_pids; i++) {
                 pid_t pid = orphans.pids[i];
+                int r = leftover_check(pid, reaper->instance, reaper_is_token_alive, reaper, token);
 
-                if (reaper_find(reaper, pid) ||
-                    !leftover_is(pid, reaper->instance, reaper_is_token_alive, reaper, token))
+                if (r == -ENODATA)
+                        reaper->undecided = true;
+                if (r <= 0)
                         continue;
                 if (n_answered == n_posted ||
-                    (decided && tree_list_contains(&reaper->suspects, pid)))
+                    (answered && tree_list_contains(&reaper->suspects, pid)))
                         reaper_kill_stranger(reaper, pid, token);
                 else
                         orphans.pids[n_suspects++] = pid;
@@ -134,9 +146,14 @@ static int reaper_on_sweep(sd_event_source *source, uint64_t usec, void *userdat
 {
         Reaper *reaper = userdata;
 
+        bool again;
+
         reaper_sweep_orphans(reaper);
-        if (reaper->exits_since_armed || reaper->suspects.n_pids > 0)
-                reaper_arm_sweep(reaper);
+        again = reaper->exits_since_armed || reaper->suspects.n_pids > 0 ||
+                (reaper->undecided && reaper->n_retries++ < SWEEP_RETRIES_MAX);
+        reaper->exits_since_armed = false;
+        if (again)
+                reaper_start_timer(reaper);
         return 0;
 }
 

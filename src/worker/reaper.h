@@ -17,7 +17,11 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 #include "base/list.h"
+#include "worker/leftover.h"
 #include "worker/spawn.h"
+
+/* Longest token that is looked at; a longer one belongs to nobody. */
+#define REAPER_TOKEN_MAX (LEFTOVER_TOKEN_SIZE - 1)
 
 typedef struct Reaper Reaper;
 typedef struct ReaperWatch ReaperWatch;

@@ -251,5 +251,5 @@ int tree_read_variable(pid_t pid, const char *name, char *ret_value, size_t size
                         return -errno;
                 used += (size_t)n;
         } while (n > 0 && used < ENVIRONMENT_MAX);
-        return find_variable(data, used, name, ret_value, size);
+        return used == 0 ? -ENODATA : find_variable(data, used, name, ret_value, size);
 }

@@ -32,5 +32,6 @@ int tree_list_all(TreeList *list, pid_t root);
 int tree_rss(pid_t root, uint64_t *ret_bytes);
 
 /* Reads one variable of a process's environment as it was at its start. 1: found, and it fits in
- * size with its NUL; 0: not; -errno (-ESRCH, -EACCES). */
+ * size with its NUL; 0: not; -ENODATA: there is none at all (a kernel thread, a program started
+ * with none, and any process for an instant inside exec); -errno (-ESRCH, -EACCES). */
 int tree_read_variable(pid_t pid, const char *name, char *ret_value, size_t size);
