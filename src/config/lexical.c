@@ -209,8 +209,11 @@ static int expect_name(Check *check, Token token)
         if (token.type == TOKEN_WORD || token.type == TOKEN_NUMBER || token.type == TOKEN_BOOLEAN)
                 return refuse(check, token.line,
                               "'%.*s' cannot be a name: a name begins with a letter, and has "
-                              "letters, digits, - and _ only",
-                              shown(token.text), token.text.data);
+                              "letters, digits, - and _ only%s",
+                              shown(token.text), token.text.data,
+                              token.text.data[0] == '_'
+                                      ? " (a variable: environment = [\"_NAME=value\"])"
+                                      : "");
         if (token.type == TOKEN_MARK && strchr("}])", token.text.data[0]))
                 return pop(check, token);
         return unexpected(check, token, "a name");
@@ -375,9 +378,12 @@ static int run(Check *check)
                 char more[128];
                 int r = 0;
 
-                if (token.type == TOKEN_ERROR)
+                if (token.type == TOKEN_ERROR) {
+                        if (top(check)->state != EXPECT_VALUE || check->text_line > 0)
+                                top(check)->name = SLICE_NULL;
                         return refuse(check, token.line, "%s%s", token.problem,
                                       hint(check, more, sizeof(more)));
+                }
                 if (token.type == TOKEN_STRING && lexer->line > token.line)
                         check->text_line = token.line;
                 if (token.type == TOKEN_INCLUDE)

@@ -37,8 +37,10 @@ static unsigned distance(const char *a, const char *b)
         return above[length];
 }
 
-/* A beginning of that many letters stands for the word: "mem", "env". */
+/* A beginning of that many letters stands for the word: "mem", "env"; or any part of that many:
+ * "timeout". */
 #define PREFIX_MIN 3
+#define PART_MIN   5
 
 /* How far two words may be apart to be taken for one another: a third of the letters. */
 static bool near(const char *word, const char *candidate, unsigned *best)
@@ -47,8 +49,9 @@ static bool near(const char *word, const char *candidate, unsigned *best)
         if (longest > WORD_MAX)
                 return false;
 
-        bool prefix = strlen(word) >= PREFIX_MIN && strncmp(word, candidate, strlen(word)) == 0;
-        unsigned d = prefix ? 1 : distance(word, candidate);
+        const char *part = strstr(candidate, word);
+        bool within = part && strlen(word) >= (part == candidate ? PREFIX_MIN : PART_MIN);
+        unsigned d = within ? 1 : distance(word, candidate);
         if (d > (longest + 2) / 3 || d >= longest || d >= *best)
                 return false;
         *best = d;

@@ -131,8 +131,9 @@ static int parse_quantity(const SchemaRow *row, const char *text, uint64_t *ret,
         else
                 r = parse_uint64(text, &value);
 
+        bool negative = text[0] == '-' && text[1] && !text[1 + strspn(text + 1, "0123456789")];
         bool infinite = row->type == SCHEMA_DURATION && value == USEC_INFINITY;
-        if (r == -ERANGE)
+        if (r == -ERANGE || (r < 0 && negative))
                 return refuse_range(row, text, ret_message);
         if (r < 0)
                 return value_refuse(ret_message, "'%s' is not %s", text, shapes[row->type]);
