@@ -394,6 +394,8 @@ void pool_on_worker(Worker *worker, const WorkerReport *report, void *userdata)
         case WORKER_STOPPED:
                 on_stopped(slot, report->exit);
                 break;
+        case WORKER_ROOM:
+                break;
         case WORKER_PROGRESS:
                 source_report_progress(pool->subscription, report->task, report->data);
                 return;

@@ -7,7 +7,8 @@
  *                          └───── exec failed, exit, start_timeout ─────────────────────▲
  *
  * Persistent commands and libraries: the slot has one process that takes many tasks. Per-task
- * commands: READY needs no process; each task gets one of its own, and STOPPING waits for it. The
+ * commands: READY needs no process; each task gets one of its own, and STOPPING waits for it; what
+ * its exit means is in the task's outcome, and only one that cannot be executed stops the slot. The
  * worker decides when its process is killed (task timeout, watchdog, output over its bound, no
  * answer to cancel, stop_timeout); the pool decides whether and when it is started again.
  *
@@ -42,6 +43,7 @@ typedef enum WorkerEvent {
         WORKER_TASK_DROPPED,  /* task: cancelled, and now ended; nothing to settle */
         WORKER_PROGRESS, /* task, data: {"percent","stage","message","data"}; coalesced to one a
                             second */
+        WORKER_ROOM,     /* its queue had been full: takes tasks again */
         WORKER_STOPPED,  /* exit: the process is gone and reaped */
 } WorkerEvent;
 
@@ -55,6 +57,7 @@ typedef enum WorkerExitCause {
         WORKER_EXIT_MEMORY,   /* limits.memory */
         WORKER_EXIT_PROTOCOL, /* output over its bound, no reader */
         _WORKER_EXIT_CAUSE_MAX,
+        _WORKER_EXIT_CAUSE_INVALID = -EINVAL,
 } WorkerExitCause;
 
 const char *worker_exit_cause_to_string(WorkerExitCause cause);
@@ -63,7 +66,7 @@ typedef struct WorkerExit {
         WorkerExitCause cause;
         int code;       /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: no process */
         int value;      /* exit status or signal */
-        char text[256]; /* for people: "killed by signal 11 (SIGSEGV) after 3.2s, held task …" */
+        char text[384]; /* for people: "killed by signal 11 (SIGSEGV) after 3.2s, held task …" */
 } WorkerExit;
 
 typedef struct WorkerReport {
@@ -87,6 +90,7 @@ typedef struct WorkerContext {
         const char *instance;     /* first part of YARDMASTER_WORKER */
         char *const *environment; /* the daemon's own, minus what systemd gave it */
         const char *runner_path;  /* yardmaster-runner */
+        uint64_t n_names;         /* 0 at first: makes names of sockets and tokens unique */
 } WorkerContext;
 
 /* index: n of "pool/n", from 1. Nothing is started. */
@@ -97,8 +101,11 @@ int worker_new(Worker **ret, WorkerContext *context, ConfigPool *config, unsigne
 Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker *, worker_free);
 
+/* 0, -EBUSY unless STOPPED, or -errno: then it is as before and nothing is reported. Per-task
+ * commands report READY before this returns. */
 int worker_start(Worker *worker);
-/* Takes a reference. Only while worker_free_slots() > 0. */
+/* Takes a reference. Only while worker_free_slots() > 0. -errno: not taken (-EMFILE: no pipes;
+ * -EPIPE: its process is about to go). */
 int worker_dispatch(Worker *worker, Task *task);
 /* Asks the handler to stop this task: cancel message (or TERM), stop_timeout, TERM, KILL. Ends in
  * WORKER_TASK_DROPPED. */
@@ -131,6 +138,7 @@ typedef struct WorkerStatus {
         const char *status_text; /* STATUS= */
         uint64_t n_done;         /* tasks of this process */
         uint64_t n_done_total;   /* tasks of this slot */
+        uint64_t n_ignored;      /* messages that fitted no task, and others that were none */
         unsigned n_starts;       /* processes started in this slot (persistent and library) */
         WorkerExit last_exit;
         int64_t last_exit_msec; /* epoch; 0: none yet */

@@ -29,7 +29,8 @@ static inline uint64_t unit_random(void)
         return x ^ x >> 31;
 }
 
-static inline int unit_run(const char *name, const TTest *const *tests, size_t n_tests)
+static inline int unit_run(const char *name, void (*setup)(void), void (*teardown)(void),
+                           const TTest *const *tests, size_t n_tests)
 {
         Suite *suite = suite_create(name);
         SRunner *runner;
@@ -38,6 +39,7 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t n
         for (size_t i = 0; i < n_tests; i++) {
                 TCase *tcase = tcase_create(tests[i]->name);
 
+                tcase_add_checked_fixture(tcase, setup, teardown);
                 tcase_add_test(tcase, tests[i]);
                 suite_add_tcase(suite, tcase);
         }
@@ -49,10 +51,13 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t n
         return n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-#define UNIT_MAIN(name, ...)                                       \
-        int main(void)                                             \
-        {                                                          \
-                const TTest *const tests[] = { __VA_ARGS__ };      \
-                return unit_run((name), tests, ELEMENTSOF(tests)); \
-        }                                                          \
+#define UNIT_MAIN(name, ...) UNIT_MAIN_WITH(name, NULL, NULL, __VA_ARGS__)
+
+/* setup before each case, teardown after it. */
+#define UNIT_MAIN_WITH(name, setup, teardown, ...)                                      \
+        int main(void)                                                                  \
+        {                                                                               \
+                const TTest *const tests[] = { __VA_ARGS__ };                           \
+                return unit_run((name), (setup), (teardown), tests, ELEMENTSOF(tests)); \
+        }                                                                               \
         struct _unit_main_semicolon

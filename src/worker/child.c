@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/strv.h"
+#include "worker/child.h"
+
+int child_new(Child **ret, Spawner *spawner, Reaper *reaper, child_callback_t callback,
+              void *userdata)
+{
+        Child *child = malloc(sizeof(*child));
+
+        if (!child)
+                return -ENOMEM;
+        *child = (Child){
+                .spawner = spawner,
+                .reaper = reaper,
+                .callback = callback,
+                .userdata = userdata,
+                .request.stdin_fd = -EBADF,
+                .request.stdout_fd = -EBADF,
+                .request.stderr_fd = -EBADF,
+        };
+        *ret = child;
+        return 0;
+}
+
+static Child *child_destroy(Child *child)
+{
+        (void)config_pool_unref(child->config);
+        (void)environment_free(child->environment);
+        (void)strv_free(child->arguments);
+        free(child);
+        return NULL;
+}
+
+Child *child_free(Child *child)
+{
+        if (!child)
+                return NULL;
+        if (child->spawning) {
+                child->orphaned = true;
+                return NULL;
+        }
+        if (child->pid > 0) {
+                child_signal(child, SIGKILL);
+                reaper_unwatch(child->reaper, &child->watch);
+        }
+        return child_destroy(child);
+}
+
+void child_set_config(Child *child, ConfigPool *config)
+{
+        (void)config_pool_ref(config);
+        (void)config_pool_unref(child->config);
+        child->config = config;
+}
+
+static void child_on_exit(ReaperWatch *watch, int code, int value)
+{
+        Child *child = watch->userdata;
+
+        child->code = code;
+        child->value = value;
+        child->pid = 0;
+        child->callback(child, CHILD_EXITED, child->userdata);
+}
+
+static void child_on_spawned(SpawnRequest *request)
+{
+        Child *child = request->userdata;
+        int signal = child->pending_signal;
+
+        child->spawning = false;
+        child->pending_signal = 0;
+        if (request->pid > 0) {
+                child->pid = request->pid;
+                if (child->orphaned) {
+                        child_signal(child, SIGKILL);
+                        (void)child_destroy(child);
+                        return;
+                }
+                if (signal != 0)
+                        child_signal(child, signal);
+                child->watch.pid = child->pid;
+                reaper_watch(child->reaper, &child->watch);
+                child->callback(child, CHILD_STARTED, child->userdata);
+        } else if (child->orphaned) {
+                (void)child_destroy(child);
+        } else {
+                child->callback(child, CHILD_FAILED, child->userdata);
+        }
+}
+
+void child_start(Child *child)
+{
+        SpawnRequest *request = &child->request;
+        char *const *argv = child->arguments ? child->arguments : child->config->handler.command;
+
+        child->watch = (ReaperWatch){
+                .token = environment_get(child->environment, ENVIRONMENT_WORKER),
+                .callback = child_on_exit,
+                .userdata = child,
+                .leave_children = child->config->handler.mode == HANDLER_PER_TASK &&
+                                  child->config->leave_children,
+        };
+        *request = (SpawnRequest){
+                .path = argv[0],
+                .argv = argv,
+                .environment = environment_vector(child->environment),
+                .working_directory = child->config->working_directory,
+                .stdin_fd = request->stdin_fd,
+                .stdout_fd = request->stdout_fd,
+                .stderr_fd = request->stderr_fd,
+                .nice = child->config->nice,
+                .open_files = child->config->limits.open_files,
+                .cpu_usec = child->config->handler.mode == HANDLER_PER_TASK
+                                    ? child->config->limits.cpu_usec
+                                    : 0,
+                .callback = child_on_spawned,
+                .userdata = child,
+        };
+        child->spawning = true;
+        child->pending_signal = 0;
+        spawner_post(child->spawner, request);
+}
+
+void child_signal(Child *child, int signal)
+{
+        if (child->spawning && child->pending_signal != SIGKILL)
+                child->pending_signal = signal;
+        if (child->pid <= 0)
+                return;
+        (void)kill(-child->pid, signal);
+        if (signal != SIGKILL)
+                (void)kill(-child->pid, SIGCONT);
+}

@@ -1,0 +1,42 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a worker prints, as log lines under its name: stderr, and stray lines on stdout.
+ *
+ * Embedded in its worker. A line longer than OUTPUT_LINE_MAX is logged once, cut; a flood is
+ * thinned to OUTPUT_LINES_PER_SECOND, and how many lines were left out is said with the next line
+ * that passes or when the process has ended. */
+
+#include <sys/types.h>
+#include "base/ratelimit.h"
+#include "base/slice.h"
+
+/* What people still read in a log; more is a dump. */
+#define OUTPUT_LINE_MAX 2048
+/* A talkative program in trouble stays complete, a loop that prints does not drown the log. */
+#define OUTPUT_LINES_PER_SECOND 200
+
+typedef struct OutputLog {
+        const char *pool;   /* borrowed */
+        const char *worker; /* borrowed */
+        char *line;         /* what came of an unfinished line; OUTPUT_LINE_MAX bytes once used */
+        size_t size;
+        pid_t pid;
+        bool cut; /* the rest of this line is dropped */
+        RateLimit limit;
+        uint64_t n_suppressed;
+} OutputLog;
+
+void output_log_init(OutputLog *log, const char *pool, const char *worker);
+void output_log_deinit(OutputLog *log);
+
+/* pid: whose output the next bytes are. */
+void output_log_begin(OutputLog *log, pid_t pid);
+/* Bytes as they came; each complete line is logged. */
+void output_log_feed(OutputLog *log, Slice bytes);
+/* One whole line. */
+void output_log_line(OutputLog *log, Slice line);
+/* False: it was suppressed. For a message about what the worker sent, logged by the caller. */
+bool output_log_admit(OutputLog *log);
+/* The end of a process: an unfinished line and the count of suppressed ones are logged. */
+void output_log_end(OutputLog *log);
