@@ -37,7 +37,7 @@ Config *config_unref(Config *config)
         for (size_t i = 0; i < config->n_pools; i++)
                 (void)config_pool_unref(config->pools[i]);
         for (size_t i = 0; i < config->n_sources; i++)
-                (void)source_free(config->sources[i]);
+                (void)config_source_free(config->sources[i]);
         free(config->pools);
         free(config->sources);
         object_clear(SCHEMA_TOP, config);

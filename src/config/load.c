@@ -237,7 +237,7 @@ static int load_source(Load *load, Reader *reader, const config_setting_t *setti
 {
         const char *name = config_setting_name(setting);
         ConfigSource *before = config_find_source(load->config, name);
-        _cleanup_(source_freep) ConfigSource *source = NULL;
+        _cleanup_(config_source_freep) ConfigSource *source = NULL;
 
         if (!check_name(reader, setting))
                 return 0;

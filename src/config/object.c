@@ -105,7 +105,7 @@ int pool_copy(const ConfigPool *pool, const char *name, ConfigPool **ret)
 
 int source_new(const char *name, ConfigSource **ret)
 {
-        _cleanup_(source_freep) ConfigSource *source = calloc(1, sizeof(*source));
+        _cleanup_(config_source_freep) ConfigSource *source = calloc(1, sizeof(*source));
 
         if (!source)
                 return -ENOMEM;
@@ -119,7 +119,7 @@ int source_new(const char *name, ConfigSource **ret)
         return 0;
 }
 
-ConfigSource *source_free(ConfigSource *source)
+ConfigSource *config_source_free(ConfigSource *source)
 {
         if (!source)
                 return NULL;

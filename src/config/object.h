@@ -17,8 +17,8 @@ int pool_new(const char *name, ConfigPool **ret);
 int pool_copy(const ConfigPool *pool, const char *name, ConfigPool **ret);
 
 int source_new(const char *name, ConfigSource **ret);
-ConfigSource *source_free(ConfigSource *source);
-DEFINE_CLEANUP(ConfigSource *, source_free);
+ConfigSource *config_source_free(ConfigSource *source);
+DEFINE_CLEANUP(ConfigSource *, config_source_free);
 
 /* The origin of a key; ORIGIN_DEFAULT without origins. */
 ConfigOrigin object_origin(SchemaScope scope, const ConfigOrigins *origins, const char *key);
