@@ -10,6 +10,7 @@
  * -E2BIG; -EUCLEAN for all else. */
 
 #include <sqlite3.h>
+#include <stdint.h>
 #include "base/slice.h"
 #include "base/macro.h"
 

@@ -24,6 +24,8 @@
 #define QUEUE_KEY_MAX      512   /* bytes of a unique key */
 #define QUEUE_PRIORITY_MAX 100   /* and at least minus that */
 #define QUEUE_ATTEMPTS_MAX 1000000
+/* Times, epoch, and delays lie below: the year 5000; sums of them then never overflow. */
+#define QUEUE_TIME_MAX_MSEC (INT64_C(95617584000000))
 /* The task object, with its envelope, is at most TASK_MESSAGE_MAX. */
 #define QUEUE_INPUT_MAX (TASK_MESSAGE_MAX - 8192)
 #define QUEUE_PAGE_MAX  1000 /* tasks in one answer of queue_list */

@@ -33,6 +33,8 @@ typedef struct SubscriptionCallbacks {
          * refused (stale: status is _TASK_STATUS_INVALID). task is borrowed. May be NULL. */
         void (*on_settled)(Subscription *subscription, Task *task, TaskStatus status,
                            void *userdata);
+        /* A released task is back, or was refused as stale. task is borrowed. May be NULL. */
+        void (*on_released)(Subscription *subscription, Task *task, void *userdata);
 } SubscriptionCallbacks;
 
 /* What a source needs to know of a pool; strings are copied. */

@@ -38,6 +38,8 @@ Storage *storage_free(Storage *storage);
 DEFINE_CLEANUP(Storage *, storage_free);
 
 void storage_post(Storage *storage, StorageJob *job);
+/* All of a list of jobs (by link), which is empty then; those of one database become one group. */
+void storage_post_all(Storage *storage, ListLink *jobs);
 /* Waits until no job is under way, those posted by done included: for the end of a database. */
 void storage_drain(Storage *storage);
 /* How long the thread has been at its current group; 0: idle. */

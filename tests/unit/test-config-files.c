@@ -65,7 +65,7 @@ static char *read_text(const char *path)
 
 static bool check_expected(const char *name, const char *actual)
 {
-        char path[320];
+        char path[512];
 
         (void)snprintf(path, sizeof(path), "%s.expected", name);
         if (getenv("CONFIG_TEST_UPDATE") && actual[0])

@@ -70,6 +70,26 @@ START_TEST(test_oversized)
 }
 END_TEST
 
+START_TEST(test_oversized_leaves_no_rest)
+{
+        Frame frame;
+        Slice slice;
+        char *to;
+
+        frame_init(&frame, '\n', 4);
+        ck_assert_int_eq(frame_reserve(&frame, 6, &to), 0);
+        memcpy(to, "123456", 6);
+        frame_commit(&frame, 6);
+        ck_assert_int_eq(frame_next(&frame, &slice), FRAME_OVERSIZED);
+        ck_assert_uint_eq(frame_rest(&frame).size, 0);
+        ck_assert_int_eq(frame_reserve(&frame, 2, &to), 0);
+        memcpy(to, "78", 2);
+        frame_commit(&frame, 2);
+        ck_assert_uint_eq(frame_rest(&frame).size, 0);
+        frame_deinit(&frame);
+}
+END_TEST
+
 START_TEST(test_oversized_shows_little)
 {
         _cleanup_free_ char *log = NULL;
@@ -136,5 +156,5 @@ START_TEST(test_reserve_limit)
 }
 END_TEST
 
-UNIT_MAIN("frame", test_cuts, test_oversized, test_oversized_shows_little, test_nul_delimiter,
-          test_long_frame, test_reserve_limit);
+UNIT_MAIN("frame", test_cuts, test_oversized, test_oversized_leaves_no_rest,
+          test_oversized_shows_little, test_nul_delimiter, test_long_frame, test_reserve_limit);

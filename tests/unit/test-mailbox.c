@@ -121,4 +121,30 @@ START_TEST(test_between_threads)
 }
 END_TEST
 
-UNIT_MAIN("mailbox", test_loop_receiver, test_post_all, test_between_threads);
+/* One at a time, so that the thread goes to sleep between them. */
+START_TEST(test_wakes_a_sleeper)
+{
+        Item item = { .number = 0 };
+        pthread_t thread;
+        Echo echo;
+
+        ck_assert_int_eq(mailbox_init(&echo.there, false), 0);
+        ck_assert_int_eq(mailbox_init(&echo.back, true), 0);
+        ck_assert_int_eq(pthread_create(&thread, NULL, echo_thread, &echo), 0);
+        for (unsigned i = 0; i <= 100; i++) {
+                struct pollfd pollfd = { .fd = echo.back.event_fd, .events = POLLIN };
+                ListLink got = LIST_INIT(got);
+
+                item.number = i < 100 ? i : UINT32_MAX;
+                mailbox_post(&echo.there, &item.link);
+                ck_assert_int_eq(poll(&pollfd, 1, 3000), 1);
+                mailbox_take(&echo.back, &got);
+                ck_assert_ptr_eq(list_pop_first(&got), &item.link);
+        }
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        mailbox_deinit(&echo.there);
+        mailbox_deinit(&echo.back);
+}
+END_TEST
+
+UNIT_MAIN("mailbox", test_loop_receiver, test_post_all, test_between_threads, test_wakes_a_sleeper);

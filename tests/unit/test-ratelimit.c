@@ -28,8 +28,10 @@ START_TEST(test_burst_and_refill)
         ck_assert_uint_eq(ratelimit_available(&limit, now + 100 * USEC_PER_MSEC), 1);
         ck_assert_uint_eq(ratelimit_available(&limit, now + 550 * USEC_PER_MSEC), 5);
         ck_assert_uint_eq(ratelimit_available(&limit, now + 100 * USEC_PER_SEC), 10);
-        /* A clock that stands still or goes back refills nothing and takes nothing. */
-        ck_assert_uint_eq(ratelimit_available(&limit, now), 10);
+        /* A clock that stands still or goes back refills nothing. */
+        ratelimit_take(&limit, 10, now + 100 * USEC_PER_SEC);
+        ck_assert_uint_eq(ratelimit_available(&limit, now + 100 * USEC_PER_SEC), 0);
+        ck_assert_uint_eq(ratelimit_available(&limit, now), 0);
 }
 END_TEST
 
