@@ -154,12 +154,17 @@ END_TEST
 
 START_TEST(test_output_on_one_line)
 {
-        _cleanup_(outcome_freep) Outcome *outcome = NULL, *same = NULL;
+        _cleanup_(outcome_freep) Outcome *outcome = NULL, *same = NULL, *newline = NULL,
+                                         *carriage_return = NULL;
 
         outcome = parse("{\"status\":\"COMPLETED\",\"output\":{\n  \"a b\" : \"x  y\",\r\n"
                         "  \"l\": [1, 2]\n}}");
         ck_assert_slice(outcome->output, "{\"a b\":\"x  y\",\"l\":[1,2]}");
         same = parse("{\"status\":\"COMPLETED\",\n\"output\":{\"a\":  1.0e1 , \"s\":\"\\n\"}}");
+        newline = parse("{\"status\":\"COMPLETED\",\"output\":{\"a\":\n1}}");
+        ck_assert_slice(newline->output, "{\"a\":1}");
+        carriage_return = parse("{\"status\":\"COMPLETED\",\"output\":{\"a\":\r1}}");
+        ck_assert_slice(carriage_return->output, "{\"a\":1}");
         ck_assert_slice(same->output, "{\"a\":  1.0e1 , \"s\":\"\\n\"}");
 }
 END_TEST

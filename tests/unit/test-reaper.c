@@ -80,31 +80,28 @@ START_TEST(test_group)
 }
 END_TEST
 
-static pid_t start_leaving(Job *job, char *script)
+static void start_leaving(Job *job, char *script)
 {
         job_init(job, SHELL(script), DEFAULT_ENVIRONMENT);
         job->reaper = reaper;
         job->watch.leave_children = true;
         spawner_post(spawner, &job->request);
         run_until(event, &job->exited);
-        return (pid_t)atoi(job_read_line(job));
 }
 
 START_TEST(test_leave_children)
 {
-        pid_t left;
         Job job;
 
         setup();
-        left = start_leaving(&job, "sleep 1000 & echo $!");
-        ck_assert_int_gt(left, 0);
-        ck_assert_int_eq(getsid(left), job.request.pid);
-        ck_assert_int_eq(kill(left, SIGKILL), 0);
+        start_leaving(&job, "exec 3<&0; sh -c 'read x; echo $x' <&3 & exit 0");
+        ck_assert_int_eq(write(job.stdin_fd, "alive\n", 6), 6);
+        ck_assert_str_eq(job_read_line(&job), "alive");
         run_until_childless(event);
         job_deinit(&job);
 
-        (void)start_leaving(&job, "sleep 1000 & echo $!; kill -KILL $$");
-        ck_assert_str_eq(job_read(&job), job.output);
+        start_leaving(&job, "sleep 1000 & kill -KILL $$");
+        ck_assert_str_eq(job_read(&job), "");
         run_until_childless(event);
         job_deinit(&job);
         teardown();
@@ -208,23 +205,62 @@ START_TEST(test_unwatch)
 }
 END_TEST
 
-START_TEST(test_many)
+/* Another watch in the same bucket, before the right one. */
+START_TEST(test_neighbour)
 {
-        enum { N = 300 }; /* more than one batch, and two in a bucket */
-        static Job jobs[N];
+        Job job, other = {};
 
         setup();
+        start(&job, NULL, SHELL("read x; exit 4"));
+        reaper_unwatch(reaper, &job.watch);
+        other.watch = (ReaperWatch){
+                .pid = job.request.pid + 1024,
+                .callback = job_on_exit,
+                .userdata = &other,
+        };
+        reaper_watch(reaper, &other.watch);
+        reaper_watch(reaper, &job.watch);
+        job.stdin_fd = close_fd(job.stdin_fd);
+        run_until(event, &job.exited);
+        ck_assert_int_eq(job.value, 4);
+        ck_assert(!other.exited);
+        reaper_unwatch(reaper, &other.watch);
+        job_deinit(&job);
+        teardown();
+}
+END_TEST
+
+/* More than one batch; one signal tells of them all. */
+START_TEST(test_many)
+{
+        enum { N = 300 };
+        static char scripts[N][16];
+        static char *argv[N][4];
+        static Job jobs[N];
+        sd_event *other = NULL;
+
+        setup();
+        reaper = reaper_free(reaper);
+        ck_assert_int_ge(sd_event_new(&other), 0);
+        ck_assert_int_eq(reaper_new(&reaper, other, spawner, "test-reaper"), 0);
         for (unsigned i = 0; i < N; i++) {
-                job_init(&jobs[i], (char *const[]){ "/bin/true", NULL }, DEFAULT_ENVIRONMENT);
+                (void)snprintf(scripts[i], sizeof(scripts[i]), "exit %u", i % 256);
+                memcpy(argv[i], SHELL(scripts[i]), sizeof(argv[i]));
+                job_init(&jobs[i], argv[i], DEFAULT_ENVIRONMENT);
                 jobs[i].reaper = reaper;
                 spawner_post(spawner, &jobs[i].request);
+                run_until(event, &jobs[i].answered);
+                (void)job_read(&jobs[i]);
         }
         for (unsigned i = 0; i < N; i++) {
-                run_until(event, &jobs[i].exited);
+                run_until(other, &jobs[i].exited);
                 ck_assert_int_eq(jobs[i].code, CLD_EXITED);
+                ck_assert_int_eq(jobs[i].value, i % 256);
                 job_deinit(&jobs[i]);
         }
         ck_assert(!has_children());
+        reaper = reaper_free(reaper);
+        (void)sd_event_unref(other);
         teardown();
 }
 END_TEST
@@ -322,5 +358,5 @@ START_TEST(test_sweep)
 END_TEST
 
 UNIT_MAIN("reaper", test_exit, test_group, test_leave_children, test_dead_before_the_answer,
-          test_dead_before_the_watch, test_failed_spawn, test_unwatch, test_many, test_orphan,
-          test_stranger, test_stranger_of_the_living, test_sweep);
+          test_dead_before_the_watch, test_failed_spawn, test_unwatch, test_neighbour, test_many,
+          test_orphan, test_stranger, test_stranger_of_the_living, test_sweep);
