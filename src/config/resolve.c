@@ -23,6 +23,10 @@ static int join(const char *folder, size_t size, const char *name, char **ret)
         while (strncmp(name, "./", 2) == 0)
                 for (name += 2; *name == '/'; name++)
                         ;
+        if (streq(name, ".") || !*name) {
+                *ret = strndup(folder, size);
+                return *ret ? 0 : -ENOMEM;
+        }
         bool slash = size > 0 && folder[size - 1] == '/';
         if (asprintf(&path, "%.*s%s%s", (int)size, folder, slash ? "" : "/", name) < 0)
                 return -ENOMEM;

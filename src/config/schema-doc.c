@@ -6,8 +6,8 @@
  *     schema-doc --check docs/yardmaster.conf.5.scd      exit 1 if they differ
  *     schema-doc --update docs/yardmaster.conf.5.scd     makes them the same
  *
- * In the page, each scope stands between "; keys of SCOPE" and "; end of keys". Built for the tests,
- * not installed. */
+ * In the page, each scope stands between "; keys of SCOPE" and "; end of keys". Built for the
+ * tests, not installed. */
 
 #include <stdio.h>
 #include "base/buffer.h"

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include "config/schema.h"
 
-/* Names in the order of LOG_*; the three above "err" are accepted as journald knows them. */
-static const char *const log_level_names[] = { "emerg",  "alert", "crit",  "err", "warning",
+/* In the order of LOG_*, as base/log.h names them. */
+static const char *const log_level_names[] = { "emerg",  "alert", "crit",  "error", "warning",
                                                "notice", "info",  "debug", NULL };
 static const char *const mode_names[] = { "per-task", "persistent", "library", NULL };
 static const char *const source_type_names[] = { "queue", NULL };
@@ -118,7 +118,7 @@ static const SchemaRow source_rows[] = {
                   "*state_dir*." },
         { .key = "durability",
           .type = SCHEMA_ENUM,
-          .change = SCHEMA_DAEMON,
+          .change = SCHEMA_LIVE,
           .offset = SOURCE(durability),
           .fallback = "full",
           .names = durability_names,
