@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 #include <systemd/sd-journal.h>
+#include "base/json-scan.h"
 #include "base/log.h"
 #include "base/parse.h"
 
@@ -17,6 +19,8 @@
 
 /* Longest field beside the message: a name and an id with room to spare; a longer value is cut. */
 #define LOG_FIELD_SIZE 320
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 static struct {
         const char *identifier;
@@ -41,14 +45,15 @@ static const struct {
 _Static_assert(ELEMENTSOF(log_levels) == LOG_DEBUG + 1, "a row for each syslog level");
 
 /* systemd names the stream it gave us by device and inode; a redirected stderr no longer matches.
- */
+ * Where the journal's socket is out of reach (a root directory of our own), sd_journal_sendv would
+ * drop every entry and call it success. */
 static bool stderr_is_journal(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
         char actual[64];
         struct stat st;
 
-        if (!stream || fstat(STDERR_FILENO, &st) < 0)
+        if (!stream || fstat(STDERR_FILENO, &st) < 0 || access(JOURNAL_SOCKET, W_OK) < 0)
                 return false;
         (void)snprintf(actual, sizeof(actual), "%ju:%ju", (uintmax_t)st.st_dev,
                        (uintmax_t)st.st_ino);
@@ -90,6 +95,20 @@ bool log_to_journal(void)
         return log_state.to_journal;
 }
 
+/* Ends a text that was cut off before a character that is not whole; returns its size. */
+static size_t drop_partial_character(char *text, size_t size)
+{
+        size_t i = size;
+
+        while (i > 0 && size - i < 3 && ((unsigned char)text[i - 1] & 0xC0) == 0x80)
+                i--;
+        if (i > 0 && (unsigned char)text[i - 1] >= 0xC0 &&
+            json_utf8_length(text + i - 1, text + size) == 0)
+                size = i - 1;
+        text[size] = '\0';
+        return size;
+}
+
 /* Copies text to the line at offset *n, control characters escaped, so that one event stays one
  * line; what does not fit is dropped. Two bytes are kept for the newline and the end. */
 static void line_append(char *line, size_t *n, const char *text)
@@ -126,6 +145,7 @@ static void write_line(int level, const LogFields *fields, const char *message)
                 line_append(line, &n, ": ");
         }
         line_append(line, &n, message);
+        n = drop_partial_character(line, n);
         line[n++] = '\n';
         written = write(STDERR_FILENO, line, n);
 }
@@ -179,7 +199,7 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
         static const char prefix[] = "MESSAGE=";
         char text[sizeof(prefix) + LOG_LINE_MAX] = "MESSAGE=";
         char *message = text + sizeof(prefix) - 1;
-        int saved_errno = errno;
+        int saved_errno = errno, n;
         va_list args;
 
         error = error > 0 ? -error : error;
@@ -189,8 +209,10 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
 
         errno = -error;
         va_start(args, format);
-        (void)vsnprintf(message, LOG_LINE_MAX, format, args);
+        n = vsnprintf(message, LOG_LINE_MAX, format, args);
         va_end(args);
+        if (n >= LOG_LINE_MAX)
+                (void)drop_partial_character(message, LOG_LINE_MAX - 1);
         if (!log_state.to_journal || send_entry(level, fields, text) < 0)
                 write_line(level, fields, message);
         errno = saved_errno;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "unit.h"
@@ -92,6 +96,29 @@ START_TEST(test_line_is_bounded)
 }
 END_TEST
 
+/* What is cut off ends with a whole character, at every offset of the cut. */
+START_TEST(test_cut_keeps_characters_whole)
+{
+        static char text[2 * LOG_LINE_MAX];
+        int fd = capture_stderr();
+
+        for (size_t shift = 0; shift < 4; shift++) {
+                const char *line;
+                size_t size;
+
+                memset(text, 'x', shift);
+                for (size_t i = shift; i + 4 < sizeof(text); i += 4)
+                        memcpy(text + i, "\xf0\x9f\x98\x80", 4);
+                log_info("%s", text);
+                line = next_line(fd);
+                size = strlen(line);
+                ck_assert_uint_gt(size, LOG_LINE_MAX - 16);
+                ck_assert_str_eq(line + size - 5, "\xf0\x9f\x98\x80\n");
+        }
+        (void)close_fd(fd);
+}
+END_TEST
+
 START_TEST(test_levels)
 {
         int fd = capture_stderr();
@@ -137,7 +164,7 @@ START_TEST(test_journal_is_recognised)
                        (uintmax_t)st.st_ino);
         ck_assert_int_eq(setenv("JOURNAL_STREAM", stream, 1), 0);
         log_open("test");
-        ck_assert(log_to_journal());
+        ck_assert_int_eq(log_to_journal(), access("/run/systemd/journal/socket", W_OK) == 0);
         ck_assert_int_eq(unsetenv("JOURNAL_STREAM"), 0);
         log_open("test");
         ck_assert(!log_to_journal());
@@ -145,5 +172,68 @@ START_TEST(test_journal_is_recognised)
 }
 END_TEST
 
+/* A journal of our own in a mount namespace; -errno where that is not allowed. */
+static int fake_journal(void)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX,
+                                       .sun_path = "/run/systemd/journal/socket" };
+        char stream[64];
+        struct stat st;
+        int fd;
+
+        if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
+            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0)
+                return -errno;
+        ck_assert_int_eq(mkdir("/run/systemd", 0755), 0);
+        ck_assert_int_eq(mkdir("/run/systemd/journal", 0755), 0);
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
+        (void)snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
+                       (uintmax_t)st.st_ino);
+        ck_assert_int_eq(setenv("JOURNAL_STREAM", stream, 1), 0);
+        return fd;
+}
+
+/* Last, since it leaves the process in its own namespace where check does not fork. */
+START_TEST(test_journal_fields)
+{
+        static const LogFields fields = { .pool = "hash",
+                                          .worker = "hash/2",
+                                          .task_id = "t7",
+                                          .task_type = "sum",
+                                          .source = "local",
+                                          .status = "FAILED",
+                                          .message_id = "0123456789abcdef0123456789abcdef",
+                                          .pid = "42" };
+        int fd = capture_stderr(), journal = fake_journal();
+        char entry[4096] = { 0 };
+
+        if (journal < 0)
+                return;
+        log_open("test");
+        ck_assert(log_to_journal());
+        ck_assert_int_eq(log_full(LOG_ERR, -ENOENT, &fields, "lost: %m"), -ENOENT);
+        ck_assert_int_gt(recv(journal, entry, sizeof(entry) - 1, 0), 0);
+        ck_assert_str_eq(entry, "MESSAGE=lost: No such file or directory\nPRIORITY=3\n"
+                                "SYSLOG_IDENTIFIER=test\n"
+                                "MESSAGE_ID=0123456789abcdef0123456789abcdef\n"
+                                "YARDMASTER_POOL=hash\nYARDMASTER_WORKER=hash/2\n"
+                                "YARDMASTER_TASK_ID=t7\nYARDMASTER_TASK_TYPE=sum\n"
+                                "YARDMASTER_SOURCE=local\nYARDMASTER_STATUS=FAILED\n"
+                                "YARDMASTER_PID=42\n");
+        ck_assert_str_eq(next_line(fd), "");
+
+        /* A journal that has gone: the line goes to stderr instead. */
+        (void)close_fd(journal);
+        log_info("still here");
+        ck_assert_str_eq(next_line(fd), STAMP "INFO still here\n");
+        (void)close_fd(fd);
+}
+END_TEST
+
 UNIT_MAIN("log", test_line, test_errno, test_one_event_is_one_line, test_line_is_bounded,
-          test_levels, test_level_names, test_journal_is_recognised);
+          test_cut_keeps_characters_whole, test_levels, test_level_names,
+          test_journal_is_recognised, test_journal_fields);
