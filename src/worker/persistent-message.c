@@ -59,10 +59,11 @@ static void worker_on_outcome(Worker *worker, HeldTask *held, Outcome *outcome)
 }
 
 /* A result that cannot be taken as it is. */
-static void worker_refuse_result(Worker *worker, HeldTask *held, const char *reason)
+static void worker_refuse_result(Worker *worker, HeldTask *held, const char *what,
+                                 const char *reason)
 {
         if (held->fate == FATE_NONE)
-                worker_task_failed(worker, held, "%s", reason);
+                worker_task_failed(worker, held, "%s%s", what, reason);
         else
                 worker_task_fated(worker, held);
 }
@@ -72,7 +73,7 @@ static void worker_on_result(Worker *worker, const Message *message)
         HeldTask *held = worker_addressee(worker, message);
         uint64_t limit = worker->config->limits.output;
         _cleanup_free_ char *error = NULL;
-        char text[WORKER_REASON_MAX], size[FORMAT_MAX];
+        char text[128], size[FORMAT_MAX];
         Outcome *outcome;
         int r;
 
@@ -82,15 +83,14 @@ static void worker_on_result(Worker *worker, const Message *message)
                 (void)snprintf(text, sizeof(text),
                                "result of %zu bytes is larger than limits.output (%s)",
                                message->object.size, format_size(size, limit));
-                worker_refuse_result(worker, held, text);
+                worker_refuse_result(worker, held, "", text);
                 return;
         }
         r = outcome_parse(message->object, &outcome, &error);
         if (r >= 0) {
                 worker_on_outcome(worker, held, outcome);
         } else if (r == -EBADMSG) {
-                (void)snprintf(text, sizeof(text), "invalid result: %s", error);
-                worker_refuse_result(worker, held, text);
+                worker_refuse_result(worker, held, "invalid result: ", error);
         } else {
                 worker_task_returned(worker, held, "out of memory");
         }
@@ -156,19 +156,19 @@ static void worker_on_log(Worker *worker, const Message *message)
  * its timeout. */
 static void worker_on_invalid(Worker *worker, const Message *message, const JsonError *error)
 {
-        char reason[WORKER_REASON_MAX];
-        HeldTask *held;
+        char reason[128], where[40] = "";
+        HeldTask *held = NULL;
 
-        if (message->type == MESSAGE_RESULT) {
-                held = worker_addressee(worker, message);
-                (void)snprintf(reason, sizeof(reason), "invalid result: %s at byte %zu",
-                               error->message, error->offset);
-                if (held)
-                        worker_refuse_result(worker, held, reason);
-                return;
-        }
-        worker_complain(worker, "%s: ignored: %.*s", error->message, shown(message->object),
-                        message->object.data);
+        if (message->type == MESSAGE_RESULT)
+                held = worker_find_task(worker, message->task_id);
+        if (error->offset > 0)
+                (void)snprintf(where, sizeof(where), " at byte %zu", error->offset);
+        (void)snprintf(reason, sizeof(reason), "%s%s", error->message, where);
+        if (held)
+                worker_refuse_result(worker, held, "invalid result: ", reason);
+        else
+                worker_complain(worker, "%s: ignored: %.*s", reason, shown(message->object),
+                                message->object.data);
 }
 
 static void worker_on_line(Worker *worker, Slice line)
@@ -215,7 +215,7 @@ static void worker_on_oversized(Worker *worker, Slice start)
         if (worker->n_tasks == 0)
                 worker_complain(worker, "%s: dropped: %.*s", reason, shown(start), start.data);
         else if (held)
-                worker_refuse_result(worker, held, reason);
+                worker_refuse_result(worker, held, "", reason);
         else
                 worker_terminate(worker, WORKER_EXIT_PROTOCOL, "%s with %u tasks in flight", reason,
                                  worker->n_tasks);

@@ -31,14 +31,14 @@ START_TEST(test_task_and_environment)
         ck_assert_int_eq(strv_append(&fixture.config->environment, "TASK_ID=lie"), 0);
         start_script("read -r line; echo \"{\\\"status\\\":\\\"COMPLETED\\\",\\\"output\\\":{"
                      "\\\"task\\\":$line,\\\"env\\\":\\\"$TASK_TYPE $TASK_ID $WORKFLOW_ID "
-                     "$EXECUTION_ID ${POLL_DOMAIN-none} $LANG $YARDMASTER_WORKER "
+                     "$EXECUTION_ID ${POLL_DOMAIN-none} $LANG ${YARDMASTER_WORKER#*/} "
                      "$WATCHDOG_USEC\\\"}}\"");
         run_task("{\"taskId\":\"t\",\"workflowInstanceId\":\"w\\u00e9\",\"domain\":\"d\"}");
         ck_assert_record("done(t COMPLETED {\"task\":{\"taskId\":\"t\",\"workflowInstanceId\":"
                          "\"w\\u00e9\",\"domain\":\"d\"},\"env\":\"type t w\u00e9 w\u00e9 d de "
-                         "unit/pool/1/2 30000000\"})");
+                         "pool/1/2 30000000\"})");
         run_task("{}");
-        ck_assert_record("done(t COMPLETED {\"task\":{},\"env\":\"type t   none de unit/pool/1/3 "
+        ck_assert_record("done(t COMPLETED {\"task\":{},\"env\":\"type t   none de pool/1/3 "
                          "30000000\"})");
 }
 END_TEST

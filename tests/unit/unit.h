@@ -18,6 +18,9 @@
                               (int)_slice.size, _slice.size > 0 ? _slice.data : "", (text)); \
         } while (0)
 
+/* Of one case: a slow machine under a sanitiser is no failure. */
+#define UNIT_TIMEOUT_SECONDS 30
+
 /* The same numbers in every run (splitmix64), so that a failure can be repeated. */
 static inline uint64_t unit_random(void)
 {
@@ -39,6 +42,7 @@ static inline int unit_run(const char *name, void (*setup)(void), void (*teardow
         for (size_t i = 0; i < n_tests; i++) {
                 TCase *tcase = tcase_create(tests[i]->name);
 
+                tcase_set_timeout(tcase, UNIT_TIMEOUT_SECONDS);
                 tcase_add_checked_fixture(tcase, setup, teardown);
                 tcase_add_test(tcase, tests[i]);
                 suite_add_tcase(suite, tcase);

@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <sys/wait.h>
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/strv.h"
 #include "config/config.h"
+#include "worker/leftover.h"
 #include "worker/worker.h"
 
 /* Far above what any case needs, below the test's own timeout. */
@@ -29,6 +31,7 @@ struct Fixture {
         ConfigPool *config;
         Worker *worker;
         char directory[64];
+        char instance[32]; /* this process's alone: tests run side by side */
         Buffer record;
         unsigned n_reports;
         unsigned n_ready;
@@ -116,21 +119,24 @@ static inline void fixture_setup(void)
         sigset_t set;
 
         fixture = (Fixture){ .record = BUFFER_NULL(1 << 22), .saved_stderr = -EBADF };
+        log_set_level(LOG_ERR);
         (void)signal(SIGPIPE, SIG_IGN);
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGCHLD);
         ck_assert_int_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+        (void)snprintf(fixture.instance, sizeof(fixture.instance), "unit-%d", (int)getpid());
         (void)strcpy(fixture.directory, "/tmp/yardmaster-unit-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(fixture.directory));
         ck_assert_int_ge(sd_event_new(&fixture.event), 0);
         ck_assert_int_eq(spawner_new(&fixture.spawner, fixture.event), 0);
-        ck_assert_int_eq(reaper_new(&fixture.reaper, fixture.event, fixture.spawner, "unit"), 0);
+        ck_assert_int_eq(
+                reaper_new(&fixture.reaper, fixture.event, fixture.spawner, fixture.instance), 0);
         fixture.context = (WorkerContext){
                 .event = fixture.event,
                 .spawner = fixture.spawner,
                 .reaper = fixture.reaper,
                 .runtime_dir = fixture.directory,
-                .instance = "unit",
+                .instance = fixture.instance,
                 .environment = environment,
                 .runner_path = "/nonexistent/yardmaster-runner",
         };
@@ -144,6 +150,7 @@ static inline void fixture_setup(void)
 /* What is logged from now on is kept and can be searched. */
 static inline void fixture_capture_log(void)
 {
+        log_set_level(LOG_INFO);
         fixture.log = tmpfile();
         ck_assert_ptr_nonnull(fixture.log);
         fixture.saved_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -164,6 +171,11 @@ static inline unsigned fixture_count_log(const char *needle)
         return n;
 }
 
+static inline bool fixture_none_is_alive(const char *token, void *userdata)
+{
+        return false;
+}
+
 static inline void fixture_teardown(void)
 {
         if (fixture.log) {
@@ -178,6 +190,7 @@ static inline void fixture_teardown(void)
         (void)outcome_free(fixture.outcome);
         fixture.event = sd_event_unref(fixture.event);
         buffer_deinit(&fixture.record);
+        (void)leftover_kill_all(fixture.instance, fixture_none_is_alive, NULL);
         while (waitpid(-1, NULL, 0) > 0)
                 ;
         ck_assert_int_eq(rmdir(fixture.directory), 0);
@@ -192,6 +205,13 @@ static inline void run_until(const unsigned *counter, unsigned value)
                               (int)fixture.record.size, buffer_slice(&fixture.record).data);
                 ck_assert_int_ge(sd_event_run(fixture.event, USEC_PER_SEC), 0);
         }
+}
+
+/* For what should not happen: the loop turns until it has nothing to do for a moment. */
+static inline void run_briefly(void)
+{
+        for (unsigned i = 0; i < 1000 && sd_event_run(fixture.event, 50 * USEC_PER_MSEC) > 0; i++)
+                ;
 }
 
 /* For what is not reported. */
