@@ -150,7 +150,8 @@ static void set_up(Bench *bench, HandlerMode mode, const char *path, unsigned n)
         if (config_pool_new_default("bench", &bench->config) < 0 ||
             sd_event_default(&bench->context.event) < 0 ||
             spawner_new(&bench->context.spawner, bench->context.event) < 0 ||
-            reaper_new(&bench->context.reaper, bench->context.event, "bench") < 0)
+            reaper_new(&bench->context.reaper, bench->context.event, bench->context.spawner,
+                       "bench") < 0)
                 errx(1, "cannot set up");
         set_handler(bench->config, mode, path, n);
         bench->n_workers = bench->config->workers;
