@@ -38,34 +38,44 @@ void mailbox_deinit(Mailbox *mailbox)
         mailbox->event_fd = close_fd(mailbox->event_fd);
 }
 
+/* Locks; whether the mailbox was empty. */
+static bool post_begin(Mailbox *mailbox)
+{
+        (void)pthread_mutex_lock(&mailbox->mutex);
+        return list_is_empty(&mailbox->items);
+}
+
 /* The eventfd is written only for the first item of a batch: one write per wake-up, and its
  * counter can never be full. */
-void mailbox_post_all(Mailbox *mailbox, ListLink *from)
+static void post_end(Mailbox *mailbox, bool first)
 {
         static const uint64_t one = 1;
-        bool first, wake;
 
-        if (list_is_empty(from))
-                return;
-        (void)pthread_mutex_lock(&mailbox->mutex);
-        first = list_is_empty(&mailbox->items);
-        wake = mailbox->waiting;
-        list_splice(&mailbox->items, from);
-        if (wake)
+        if (mailbox->waiting)
                 (void)pthread_cond_signal(&mailbox->posted);
         (void)pthread_mutex_unlock(&mailbox->mutex);
-
         if (first && mailbox->event_fd >= 0) {
                 ssize_t n _unused_ = write(mailbox->event_fd, &one, sizeof(one));
         }
 }
 
+void mailbox_post_all(Mailbox *mailbox, ListLink *from)
+{
+        bool first;
+
+        if (list_is_empty(from))
+                return;
+        first = post_begin(mailbox);
+        list_splice(&mailbox->items, from);
+        post_end(mailbox, first);
+}
+
 void mailbox_post(Mailbox *mailbox, ListLink *item)
 {
-        ListLink list = LIST_INIT(list);
+        bool first = post_begin(mailbox);
 
-        list_append(&list, item);
-        mailbox_post_all(mailbox, &list);
+        list_append(&mailbox->items, item);
+        post_end(mailbox, first);
 }
 
 /* The eventfd is cleared before the items are taken: an item posted in between makes one idle
