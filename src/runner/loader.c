@@ -49,14 +49,28 @@ int loader_negotiate(Loader *loader, const struct yardmaster_handler *from, char
         return 0;
 }
 
-/* dlopen would look for a bare name in the system's library folders. */
-static int resolve(const char *name, const char *handler_dir, char **ret)
+/* dlopen would look for a bare name in the system's library folders. If it is in none of ours, it
+ * is the last one's that is missed. */
+static int resolve(const char *name, const char *folders, char **ret)
 {
-        int n;
+        if (strchr(name, '/')) {
+                *ret = strdup(name);
+                return *ret ? 0 : -ENOMEM;
+        }
+        for (;;) {
+                _cleanup_free_ char *path = NULL;
+                size_t size = strcspn(folders, ":");
 
-        n = strchr(name, '/') ? asprintf(ret, "%s", name)
-                              : asprintf(ret, "%s/%s", handler_dir, name);
-        return n < 0 ? -ENOMEM : 0;
+                if (asprintf(&path, "%.*s/%s", (int)size, folders, name) < 0) {
+                        path = NULL;
+                        return -ENOMEM;
+                }
+                if (!folders[size] || access(path, F_OK) == 0) {
+                        *ret = TAKE_PTR(path);
+                        return 0;
+                }
+                folders += size + 1;
+        }
 }
 
 static int load(Loader *loader, char **ret_message)
@@ -79,16 +93,12 @@ static int load(Loader *loader, char **ret_message)
         return loader_negotiate(loader, handler, ret_message);
 }
 
-int loader_load(Loader *loader, const char *name, const char *handler_dir, char **ret_message)
+int loader_load(Loader *loader, const char *name, const char *folders, char **ret_message)
 {
         int r;
 
-        r = resolve(name, handler_dir, &loader->path);
-        if (r < 0) {
-                loader->path = NULL;
-                return r;
-        }
-        return load(loader, ret_message);
+        r = resolve(name, folders, &loader->path);
+        return r < 0 ? r : load(loader, ret_message);
 }
 
 void loader_deinit(Loader *loader)

@@ -18,9 +18,9 @@ typedef struct Loader {
 #define LOADER_NULL ((Loader){ NULL })
 
 /* 0, LOADER_E_UNUSABLE with *ret_message (fresh text: what is wrong and the remedy), or -errno. A
- * name without a slash is looked up in handler_dir. */
+ * name without a slash is looked up in folders, a list with colons. */
 #define LOADER_E_UNUSABLE 1
-int loader_load(Loader *loader, const char *name, const char *handler_dir, char **ret_message);
+int loader_load(Loader *loader, const char *name, const char *folders, char **ret_message);
 void loader_deinit(Loader *loader);
 
 /* The checks alone, on what the handler's function returned; from may be shorter than our struct.

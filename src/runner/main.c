@@ -48,6 +48,7 @@ static void print_help(void)
              "  --version      print the version\n"
              "\n"
              "Environment: YARDMASTER_HANDLER_CONFIG (JSON object for the handler's init),\n"
+             "YARDMASTER_HANDLER_PATH (folders of handlers before the one above),\n"
              "YARDMASTER_TASK_TIMEOUT_USEC (sets each task's deadline), NOTIFY_SOCKET,\n"
              "WATCHDOG_USEC.\n"
              "Exit status: 0 done, 1 the handler's init failed, 2 usage, 71 no memory or\n"
@@ -171,10 +172,15 @@ static int system_error(const char *what, int error)
 /* -1: loaded. Else the status to exit with. */
 static int load(Loader *loader, const char *library)
 {
-        _cleanup_free_ char *message = NULL;
+        _cleanup_free_ char *message = NULL, *folders = NULL;
+        const char *own = getenv("YARDMASTER_HANDLER_PATH");
         int r;
 
-        r = loader_load(loader, library, YARDMASTER_HANDLER_DIR, &message);
+        if (asprintf(&folders, "%s%s%s", own ?: "", own ? ":" : "", YARDMASTER_HANDLER_DIR) < 0) {
+                folders = NULL;
+                return system_error(library, -ENOMEM);
+        }
+        r = loader_load(loader, library, folders, &message);
         if (r < 0)
                 return system_error(library, r);
         return r == LOADER_E_UNUSABLE ? load_error(library, message) : -1;
