@@ -27,29 +27,29 @@ typedef struct ClockRow {
 
 /* The storage thread */
 
-static int make_ready(QueueStore *store, Changes *changes, const ClockRow *row)
+static int make_ready(QueueStore *store, Tally *tally, const ClockRow *row)
 {
         int r = store_run_row(store, SQL_MAKE_READY, row->row);
 
-        return r < 0 ? r : changes_move(changes, row->type, STATE_DELAYED, STATE_READY);
+        return r < 0 ? r : tally_move(tally, row->type, STATE_DELAYED, STATE_READY);
 }
 
-static int time_out(QueueStore *store, Changes *changes, const ClockRow *row)
+static int time_out(QueueStore *store, Tally *tally, const ClockRow *row)
 {
-        return store_end_task(store, changes, row->row, row->type, row->state, TASK_TIMED_OUT,
+        return store_end_task(store, tally, row->row, row->type, row->state, TASK_TIMED_OUT,
                               SLICE_LITERAL("not finished by its deadline"));
 }
 
-static int purge(QueueStore *store, Changes *changes, const ClockRow *row)
+static int purge(QueueStore *store, Tally *tally, const ClockRow *row)
 {
-        return store_delete_task(store, changes, row->row, row->type, row->state);
+        return store_delete_task(store, tally, row->row, row->type, row->state);
 }
 
 /* select: id, type, state of those up to a time, the earliest first; first: the time of the
  * earliest that is left. */
 static const struct {
         QueueStatement select, first;
-        int (*apply)(QueueStore *store, Changes *changes, const ClockRow *row);
+        int (*apply)(QueueStore *store, Tally *tally, const ClockRow *row);
 } kinds[] = {
         [ALARM_DUE] = { SQL_DUE_SELECT, SQL_FIRST_DUE, make_ready },
         [ALARM_DEADLINE] = { SQL_DEADLINE_SELECT, SQL_FIRST_DEADLINE, time_out },
@@ -86,14 +86,14 @@ static int clock_run(QueueJob *job, QueueStore *store)
         int r = select_rows(store, clock, rows, &clock->n_rows);
 
         for (size_t i = 0; r >= 0 && i < clock->n_rows; i++)
-                r = kinds[clock->alarm].apply(store, &job->changes, &rows[i]);
+                r = kinds[clock->alarm].apply(store, &job->tally, &rows[i]);
         if (r >= 0 && clock->alarm == ALARM_PURGE)
                 r = queue_store_save_last_row(store);
         if (r >= 0)
                 r = db_prepare(store->db, kinds[clock->alarm].first, &first);
         return r < 0 ? r
                      : db_run_int64(store->db, first, INT64_MAX,
-                                    &job->changes.alarm_msec[clock->alarm]);
+                                    &job->tally.alarm_msec[clock->alarm]);
 }
 
 /* The loop */
@@ -143,8 +143,7 @@ static int64_t alarm_time(const Queue *queue, Alarm alarm)
                 return first;
         if (queue->retention_msec > INT64_MAX / 2 - first)
                 return INT64_MAX;
-        return first + queue->retention_msec +
-               MIN(queue->retention_msec / 8, PURGE_SLACK_MAX_MSEC);
+        return first + queue->retention_msec + MIN(queue->retention_msec / 8, PURGE_SLACK_MAX_MSEC);
 }
 
 static int on_clock(sd_event_source *source, uint64_t usec, void *userdata)

@@ -158,7 +158,7 @@ static int claim_row(ClaimJob *claim, QueueStore *store, const QueueType *type, 
         (void)sqlite3_bind_int64(update, 1, row->row);
         (void)sqlite3_bind_int64(update, 2, claim->now_msec);
         if ((r = db_run(store->db, update)) < 0 ||
-            (r = changes_move(&claim->job.changes, type->id, STATE_READY, STATE_RUNNING)) < 0 ||
+            (r = tally_move(&claim->job.tally, type->id, STATE_READY, STATE_RUNNING)) < 0 ||
             (r = task_new(&task, id, type->name, buffer_slice(&store->json))) < 0)
                 return r;
         task->retry_count = row->attempts;

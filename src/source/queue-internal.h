@@ -41,8 +41,8 @@ struct QueueJob {
         StorageJob storage;
         Queue *queue;
         bool probe; /* its success alone does not end a row of troubles */
-        Changes changes;
-        /* On the storage thread; from scratch each time, changes are cleared before. */
+        Tally tally;
+        /* On the storage thread; from scratch each time; the tally is cleared before. */
         int (*run)(QueueJob *job, QueueStore *store);
         /* On the loop; counts and trouble are up to date. Frees the job, or posts it again. */
         void (*done)(QueueJob *job, int error);
@@ -175,7 +175,7 @@ QueueType *queue_type_find(const Queue *queue, Slice name);
 QueueType *queue_type_by_id(const Queue *queue, int64_t id);
 int queue_types_load(Queue *queue);
 void queue_types_free(Queue *queue);
-void queue_apply_changes(Queue *queue, const Changes *changes);
+void queue_apply_tally(Queue *queue, const Tally *tally);
 
 /* queue-fetch.c */
 void queue_fetch(Queue *queue);

@@ -62,7 +62,7 @@ static int count_crash(QueueStore *store, const CrashedRow *row)
 }
 
 /* Back to where it stood in line, no attempt used; or failed, as the likely cause. */
-static int take_back(QueueStore *store, Changes *changes, const CrashedRow *row, int64_t now_msec)
+static int take_back(QueueStore *store, Tally *tally, const CrashedRow *row, int64_t now_msec)
 {
         char reason[160];
         int r;
@@ -78,20 +78,20 @@ static int take_back(QueueStore *store, Changes *changes, const CrashedRow *row,
                              .row = row->row,
                              .poll_count = row->polls,
                              .attempt = row->attempts + 1,
-                             .end = ATTEMPT_DAEMON_CRASHED,
+                             .status = ATTEMPT_DAEMON_CRASHED,
                              .reason = SLICE_LITERAL("the daemon died meanwhile"),
                              .started_msec = row->started_msec,
                              .ended_msec = now_msec,
                      })) < 0 ||
             (r = row->crashes < CRASHES_MAX
                          ? store_run_row(store, SQL_MAKE_READY, row->row)
-                         : store_end_task(store, changes, row->row, row->type, STATE_RUNNING,
+                         : store_end_task(store, tally, row->row, row->type, STATE_RUNNING,
                                           TASK_FAILED, slice_from_string(reason))) < 0)
                 return r;
         return 0;
 }
 
-static int take_back_all(QueueStore *store, Changes *changes)
+static int take_back_all(QueueStore *store, Tally *tally)
 {
         _cleanup_free_ CrashedRow *rows = NULL;
         size_t n = 0;
@@ -100,7 +100,7 @@ static int take_back_all(QueueStore *store, Changes *changes)
         if (r >= 0)
                 r = read_crashed(store, &rows, &n);
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = take_back(store, changes, &rows[i], clock_epoch_msec());
+                r = take_back(store, tally, &rows[i], clock_epoch_msec());
         if (r >= 0)
                 r = db_commit(store->db);
         if (r < 0)
@@ -108,8 +108,7 @@ static int take_back_all(QueueStore *store, Changes *changes)
         return r;
 }
 
-static int count_types(QueueStore *store, QueueStatement statement, Changes *changes,
-                       TaskState state)
+static int count_types(QueueStore *store, QueueStatement statement, Tally *tally, TaskState state)
 {
         sqlite3_stmt *count;
         int r = db_prepare(store->db, statement, &count);
@@ -119,7 +118,7 @@ static int count_types(QueueStore *store, QueueStatement statement, Changes *cha
         while ((r = db_step(store->db, count)) > 0) {
                 int64_t n = sqlite3_column_int64(count, 1);
 
-                r = changes_add(changes, sqlite3_column_int64(count, 0), state, n);
+                r = tally_add(tally, sqlite3_column_int64(count, 0), state, n);
                 if (r < 0) {
                         (void)sqlite3_reset(count);
                         return r;
@@ -136,37 +135,36 @@ static int read_value(QueueStore *store, QueueStatement statement, int64_t fallb
         return r < 0 ? r : db_run_int64(store->db, read, fallback, ret);
 }
 
-static int count_all(QueueStore *store, Changes *changes)
+static int count_all(QueueStore *store, Tally *tally)
 {
         int r;
 
-        changes_clear(changes);
-        if ((r = count_types(store, SQL_COUNT_READY, changes, STATE_READY)) < 0 ||
-            (r = count_types(store, SQL_COUNT_DELAYED, changes, STATE_DELAYED)) < 0 ||
-            (r = read_value(store, SQL_COUNT_ENDED, 0, &changes->n_ended)) < 0 ||
-            (r = read_value(store, SQL_FIRST_DUE, INT64_MAX, &changes->alarm_msec[ALARM_DUE])) <
-                    0 ||
+        tally_clear(tally);
+        if ((r = count_types(store, SQL_COUNT_READY, tally, STATE_READY)) < 0 ||
+            (r = count_types(store, SQL_COUNT_DELAYED, tally, STATE_DELAYED)) < 0 ||
+            (r = read_value(store, SQL_COUNT_ENDED, 0, &tally->n_ended)) < 0 ||
+            (r = read_value(store, SQL_FIRST_DUE, INT64_MAX, &tally->alarm_msec[ALARM_DUE])) < 0 ||
             (r = read_value(store, SQL_FIRST_DEADLINE, INT64_MAX,
-                            &changes->alarm_msec[ALARM_DEADLINE])) < 0 ||
-            (r = read_value(store, SQL_FIRST_ENDED, INT64_MAX, &changes->alarm_msec[ALARM_PURGE])) <
+                            &tally->alarm_msec[ALARM_DEADLINE])) < 0 ||
+            (r = read_value(store, SQL_FIRST_ENDED, INT64_MAX, &tally->alarm_msec[ALARM_PURGE])) <
                     0 ||
-            (r = changes_finish(changes, store)) < 0)
+            (r = tally_finish(tally, store)) < 0)
                 return r;
         return 0;
 }
 
 int queue_recover(Queue *queue)
 {
-        Changes changes = { 0 };
+        Tally tally = { 0 };
         int r = queue_types_load(queue);
 
-        changes_clear(&changes);
+        tally_clear(&tally);
         if (r >= 0)
-                r = take_back_all(&queue->store, &changes);
+                r = take_back_all(&queue->store, &tally);
         if (r >= 0)
-                r = count_all(&queue->store, &changes);
+                r = count_all(&queue->store, &tally);
         if (r >= 0)
-                queue_apply_changes(queue, &changes);
-        changes_deinit(&changes);
+                queue_apply_tally(queue, &tally);
+        tally_deinit(&tally);
         return r;
 }

@@ -35,13 +35,14 @@ static int store_result(QueueStore *store, const Holding *holding)
         return db_run(store->db, set);
 }
 
-static int store_attempt(QueueStore *store, const Holding *holding, AttemptEnd end, Slice reason)
+static int store_attempt(QueueStore *store, const Holding *holding, const char *status,
+                         Slice reason)
 {
         return queue_store_add_attempt(store, &(AttemptRow){
                                                       .row = holding->task->row,
                                                       .poll_count = holding->task->poll_count,
                                                       .attempt = holding->task->retry_count + 1,
-                                                      .end = end,
+                                                      .status = status,
                                                       .worker = slice_from_string(holding->worker),
                                                       .reason = reason,
                                                       .started_msec = holding->started_msec,
@@ -121,13 +122,13 @@ static int store_settlement(Holding *holding, QueueStore *store, int64_t step_ms
                 return 0;
         r = store_result(store, holding);
         if (r >= 0 && holding->state < STATE_ENDED && holding->outcome->status == TASK_FAILED)
-                r = store_attempt(store, holding, ATTEMPT_FAILED, holding->outcome->reason);
+                r = store_attempt(store, holding, "FAILED", holding->outcome->reason);
         return r;
 }
 
 static int settle_one(Holding *holding, SettleJob *settle, QueueStore *store)
 {
-        Changes *changes = &settle->job.changes;
+        Tally *tally = &settle->job.tally;
         int r;
 
         holding->accepted = false;
@@ -138,10 +139,10 @@ static int settle_one(Holding *holding, SettleJob *settle, QueueStore *store)
         if (r < 0 || !holding->accepted)
                 return r;
         if (holding->state == STATE_DELAYED)
-                changes_alarm(changes, ALARM_DUE, holding->scheduled_msec);
+                tally_alarm(tally, ALARM_DUE, holding->scheduled_msec);
         if (holding->state >= STATE_ENDED)
-                changes_alarm(changes, ALARM_PURGE, holding->ended_msec);
-        return changes_move(changes, holding->type, STATE_RUNNING, holding->state);
+                tally_alarm(tally, ALARM_PURGE, holding->ended_msec);
+        return tally_move(tally, holding->type, STATE_RUNNING, holding->state);
 }
 
 static int settle_run(QueueJob *job, QueueStore *store)

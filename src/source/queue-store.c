@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "source/queue-id.h"
 #include "source/queue-store.h"
 
@@ -42,7 +43,7 @@ static const char schema_1[] =
         "CREATE TABLE result (id INTEGER PRIMARY KEY, worker TEXT, reason TEXT, progress TEXT,"
         " output TEXT, logs TEXT) STRICT;"
         "CREATE TABLE attempt (task INTEGER, poll INTEGER, attempt INTEGER NOT NULL,"
-        " end INTEGER NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, worker TEXT,"
+        " status TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, worker TEXT,"
         " reason TEXT, PRIMARY KEY (task, poll)) STRICT, WITHOUT ROWID;";
 
 static const char *const migrations[] = { schema_1 };
@@ -102,7 +103,7 @@ static const char *const statements[] = {
         [SQL_RESULT_OUTPUT] = "SELECT output FROM result WHERE id = ?1",
         [SQL_RESULT_DELETE] = "DELETE FROM result WHERE id = ?1",
         [SQL_ATTEMPT_INSERT] =
-                "REPLACE INTO attempt (task, poll, attempt, end, started, ended, worker, reason)"
+                "REPLACE INTO attempt (task, poll, attempt, status, started, ended, worker, reason)"
                 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         [SQL_ATTEMPT_TRIM] = "DELETE FROM attempt WHERE task = ?1 AND poll <= ?2",
         [SQL_ATTEMPT_DELETE] = "DELETE FROM attempt WHERE task = ?1",
@@ -117,6 +118,34 @@ static const char *const statements[] = {
                                 " AND deadline <= ?1 ORDER BY deadline LIMIT ?2",
         [SQL_PURGE_SELECT] = "SELECT id, type, state FROM task WHERE state >= 5"
                              " AND ended <= ?1 ORDER BY ended LIMIT ?2",
+        [SQL_TASK_ROW] = "SELECT name, state, priority, attempts, attempts_max, polls, scheduled,"
+                         " started, ended, deadline, unique_key, worker, reason, progress"
+                         " FROM task JOIN type ON type.id = task.type"
+                         " LEFT JOIN result ON result.id = task.id WHERE task.id = ?1",
+        [SQL_TASK_BODIES] = "SELECT json, output, logs FROM task"
+                            " LEFT JOIN input ON input.id = task.id"
+                            " LEFT JOIN result ON result.id = task.id WHERE task.id = ?1",
+        [SQL_TASK_HISTORY] = "SELECT attempt, status, reason, worker, started, ended FROM attempt"
+                             " WHERE task = ?1 ORDER BY poll",
+        [SQL_SCAN] = "SELECT id, type, state FROM task WHERE id > ?1 ORDER BY id",
+        [SQL_SCAN_RUNNING] = "SELECT id, type, state FROM task WHERE state = 4 AND id > ?1"
+                             " ORDER BY id",
+        /* The last column: another unfinished task that has its key. */
+        [SQL_CHANGE_LOOK] =
+                "SELECT type, state, (SELECT other.id FROM task AS other"
+                " WHERE other.type = task.type AND other.unique_key = task.unique_key"
+                " AND other.unique_key IS NOT NULL AND other.state < 5) FROM task WHERE id = ?1",
+        [SQL_RESTART] = "UPDATE task SET state = 2, attempts = 0, crashes = 0, flags = 0,"
+                        " scheduled = ?2, rank = ?2 - priority * ?3,"
+                        " deadline = iif(deadline <= ?2, NULL, deadline) WHERE id = ?1",
+        [SQL_RESTART_HISTORY] =
+                "INSERT OR IGNORE INTO attempt"
+                " (task, poll, attempt, status, started, ended, worker, reason)"
+                " SELECT task.id, polls, max(attempts, 1), ?2, started, ended, worker, reason"
+                " FROM task LEFT JOIN result ON result.id = task.id"
+                " WHERE task.id = ?1 AND polls > 0",
+        [SQL_OUTPUT_SET] = "INSERT INTO result (id, output) VALUES (?1, ?2)"
+                           " ON CONFLICT (id) DO UPDATE SET output = excluded.output",
 };
 static_assert(ELEMENTSOF(statements) == _QUEUE_STATEMENT_MAX, "a statement has no text");
 
@@ -136,18 +165,6 @@ TaskStatus state_to_status(TaskState state)
         if (state == STATE_RUNNING)
                 return TASK_IN_PROGRESS;
         return (TaskStatus)(TASK_COMPLETED + (state - STATE_ENDED));
-}
-
-const char *attempt_end_to_string(AttemptEnd end)
-{
-        static const char *const names[] = {
-                [ATTEMPT_FAILED] = "FAILED",
-                [ATTEMPT_HANDED_BACK] = "HANDED_BACK",
-                [ATTEMPT_DAEMON_CRASHED] = "DAEMON_CRASHED",
-        };
-        static_assert(ELEMENTSOF(names) == _ATTEMPT_END_MAX, "an end has no name");
-
-        return end < _ATTEMPT_END_MAX ? names[end] : "FAILED";
 }
 
 static int meta_get(QueueStore *store, const char *key, int64_t fallback, int64_t *ret)
@@ -245,7 +262,7 @@ int queue_store_add_attempt(QueueStore *store, const AttemptRow *attempt)
         (void)sqlite3_bind_int64(statement, 1, attempt->row);
         (void)sqlite3_bind_int64(statement, 2, attempt->poll_count);
         (void)sqlite3_bind_int64(statement, 3, attempt->attempt);
-        (void)sqlite3_bind_int64(statement, 4, attempt->end);
+        (void)db_bind_slice(statement, 4, slice_from_string(attempt->status));
         (void)sqlite3_bind_int64(statement, 5, attempt->started_msec);
         (void)sqlite3_bind_int64(statement, 6, attempt->ended_msec);
         (void)db_bind_slice(statement, 7, attempt->worker);
@@ -259,4 +276,61 @@ int queue_store_add_attempt(QueueStore *store, const AttemptRow *attempt)
         (void)sqlite3_bind_int64(statement, 1, attempt->row);
         (void)sqlite3_bind_int64(statement, 2, (int64_t)attempt->poll_count - HISTORY_MAX);
         return db_run(store->db, statement);
+}
+
+int store_run_row(QueueStore *store, QueueStatement statement, int64_t row)
+{
+        sqlite3_stmt *run;
+        int r = db_prepare(store->db, statement, &run);
+
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(run, 1, row);
+        return db_run(store->db, run);
+}
+
+static int set_reason(QueueStore *store, int64_t row, Slice reason)
+{
+        sqlite3_stmt *set;
+        int r;
+
+        if (!reason.data)
+                return 0;
+        r = db_prepare(store->db, SQL_RESULT_REASON, &set);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(set, 1, row);
+        (void)db_bind_slice(set, 2, reason);
+        return db_run(store->db, set);
+}
+
+int store_end_task(QueueStore *store, Tally *tally, int64_t row, int64_t type, TaskState from,
+                   TaskStatus status, Slice reason)
+{
+        int64_t now_msec = clock_epoch_msec();
+        sqlite3_stmt *end;
+        int r = db_prepare(store->db, SQL_FORCE_END, &end);
+
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(end, 1, row);
+        (void)sqlite3_bind_int64(end, 2, state_from_status(status));
+        (void)sqlite3_bind_int64(end, 3, now_msec);
+        tally_alarm(tally, ALARM_PURGE, now_msec);
+        if ((r = db_run(store->db, end)) < 0 || (r = set_reason(store, row, reason)) < 0)
+                return r;
+        return tally_end(tally, row, type, status, from);
+}
+
+int store_delete_task(QueueStore *store, Tally *tally, int64_t row, int64_t type, TaskState from)
+{
+        int r;
+
+        if ((r = store_run_row(store, SQL_TASK_DELETE, row)) < 0 ||
+            (r = store_run_row(store, SQL_INPUT_DELETE, row)) < 0 ||
+            (r = store_run_row(store, SQL_RESULT_DELETE, row)) < 0 ||
+            (r = store_run_row(store, SQL_ATTEMPT_DELETE, row)) < 0 ||
+            (r = tally_move(tally, type, from, STATE_NONE)) < 0)
+                return r;
+        return 0;
 }

@@ -34,14 +34,9 @@ TaskStatus state_to_status(TaskState state);
         1 /* the last execution answered IN_PROGRESS: its output goes along \
            */
 
-/* How an execution in table attempt ended. */
-typedef enum AttemptEnd {
-        ATTEMPT_FAILED,
-        ATTEMPT_HANDED_BACK,
-        ATTEMPT_DAEMON_CRASHED,
-        _ATTEMPT_END_MAX,
-} AttemptEnd;
-const char *attempt_end_to_string(AttemptEnd end);
+/* How an execution in table attempt ended: a status, or one of these. */
+#define ATTEMPT_HANDED_BACK    "HANDED_BACK"
+#define ATTEMPT_DAEMON_CRASHED "DAEMON_CRASHED"
 
 typedef enum QueueStatement {
         SQL_META_GET,
@@ -83,6 +78,15 @@ typedef enum QueueStatement {
         SQL_DUE_SELECT,
         SQL_DEADLINE_SELECT,
         SQL_PURGE_SELECT,
+        SQL_TASK_ROW,
+        SQL_TASK_BODIES,
+        SQL_TASK_HISTORY,
+        SQL_SCAN,
+        SQL_SCAN_RUNNING,
+        SQL_CHANGE_LOOK,
+        SQL_RESTART,
+        SQL_RESTART_HISTORY,
+        SQL_OUTPUT_SET,
         _QUEUE_STATEMENT_MAX,
 } QueueStatement;
 
@@ -104,7 +108,7 @@ typedef struct AttemptRow {
         int64_t row;
         unsigned poll_count; /* identifies the execution */
         unsigned attempt;    /* counts from 1 */
-        AttemptEnd end;
+        const char *status;
         Slice worker;
         Slice reason;
         int64_t started_msec;
@@ -113,11 +117,11 @@ typedef struct AttemptRow {
 int queue_store_add_attempt(QueueStore *store, const AttemptRow *attempt);
 
 /* What a job changed, for the counts that the loop keeps. */
-typedef struct TypeChange {
+typedef struct TypeTally {
         int64_t type;
         int64_t n_ready, n_delayed, n_running; /* differences */
         int64_t head_msec;                     /* since when the next in line waits; 0: none */
-} TypeChange;
+} TypeTally;
 
 /* A task that ended otherwise than by its pool's settlement. */
 typedef struct Ending {
@@ -135,32 +139,31 @@ typedef enum Alarm {
         _ALARM_MAX,
 } Alarm;
 
-typedef struct Changes {
-        TypeChange *types;
+typedef struct Tally {
+        TypeTally *types;
         size_t n_types, types_capacity, last;
         int64_t n_ended;
         Ending *endings;
         size_t n_endings, endings_capacity;
         int64_t alarm_msec[_ALARM_MAX]; /* epoch: earliest of the new ones; INT64_MAX: none */
         uint64_t bytes;                 /* in use; 0: not measured */
-} Changes;
+} Tally;
 
-void changes_deinit(Changes *changes);
-void changes_clear(Changes *changes);
+void tally_deinit(Tally *tally);
+void tally_clear(Tally *tally);
 /* n more in a state. */
-int changes_add(Changes *changes, int64_t type, TaskState state, int64_t n);
+int tally_add(Tally *tally, int64_t type, TaskState state, int64_t n);
 /* One task went from one state to another. */
-int changes_move(Changes *changes, int64_t type, TaskState from, TaskState to);
-void changes_alarm(Changes *changes, Alarm alarm, int64_t epoch_msec);
-int changes_end(Changes *changes, int64_t row, int64_t type, TaskStatus status, TaskState from);
+int tally_move(Tally *tally, int64_t type, TaskState from, TaskState to);
+void tally_alarm(Tally *tally, Alarm alarm, int64_t epoch_msec);
+int tally_end(Tally *tally, int64_t row, int64_t type, TaskStatus status, TaskState from);
 /* Last step of a job: reads the head of each type whose ready tasks changed, and the size. */
-int changes_finish(Changes *changes, QueueStore *store);
+int tally_finish(Tally *tally, QueueStore *store);
 
 /* Ends a task from outside its pool; reason SLICE_NULL: as it is. */
-int store_end_task(QueueStore *store, Changes *changes, int64_t row, int64_t type, TaskState from,
+int store_end_task(QueueStore *store, Tally *tally, int64_t row, int64_t type, TaskState from,
                    TaskStatus status, Slice reason);
 /* With its bodies and history. */
-int store_delete_task(QueueStore *store, Changes *changes, int64_t row, int64_t type,
-                      TaskState from);
+int store_delete_task(QueueStore *store, Tally *tally, int64_t row, int64_t type, TaskState from);
 /* A statement whose only parameter is the row. */
 int store_run_row(QueueStore *store, QueueStatement statement, int64_t row);

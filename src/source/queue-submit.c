@@ -78,7 +78,7 @@ static int store_task(SubmitJob *submit, QueueStore *store, QueueStatement state
                       const SubmitItem *item, int64_t row, TaskState from)
 {
         TaskState state = item->scheduled_msec > submit->now_msec ? STATE_DELAYED : STATE_READY;
-        Changes *changes = &submit->call.job.changes;
+        Tally *tally = &submit->call.job.tally;
         sqlite3_stmt *set;
         int r = db_prepare(store->db, statement, &set);
 
@@ -98,10 +98,10 @@ static int store_task(SubmitJob *submit, QueueStore *store, QueueStatement state
         if (r >= 0)
                 r = store_input(store, row, item->input);
         if (state == STATE_DELAYED)
-                changes_alarm(changes, ALARM_DUE, item->scheduled_msec);
+                tally_alarm(tally, ALARM_DUE, item->scheduled_msec);
         if (item->deadline_msec > 0)
-                changes_alarm(changes, ALARM_DEADLINE, item->deadline_msec);
-        return r < 0 ? r : changes_move(changes, item->type->id, from, state);
+                tally_alarm(tally, ALARM_DEADLINE, item->deadline_msec);
+        return r < 0 ? r : tally_move(tally, item->type->id, from, state);
 }
 
 /* The unfinished task that has the key, if any. */

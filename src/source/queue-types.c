@@ -129,10 +129,10 @@ void queue_types_free(Queue *queue)
         table_deinit(&queue->types_by_name);
 }
 
-void queue_apply_changes(Queue *queue, const Changes *changes)
+void queue_apply_tally(Queue *queue, const Tally *tally)
 {
-        for (size_t i = 0; i < changes->n_types; i++) {
-                const TypeChange *change = &changes->types[i];
+        for (size_t i = 0; i < tally->n_types; i++) {
+                const TypeTally *change = &tally->types[i];
                 QueueType *type = queue_type_by_id(queue, change->type);
 
                 queue->n_ready += change->n_ready;
@@ -147,9 +147,9 @@ void queue_apply_changes(Queue *queue, const Changes *changes)
                 if (change->n_ready > 0)
                         type->generation++;
         }
-        queue->n_ended += changes->n_ended;
+        queue->n_ended += tally->n_ended;
         for (Alarm i = 0; i < _ALARM_MAX; i++)
-                queue->alarm_msec[i] = MIN(queue->alarm_msec[i], changes->alarm_msec[i]);
-        if (changes->bytes > 0)
-                queue->bytes = changes->bytes;
+                queue->alarm_msec[i] = MIN(queue->alarm_msec[i], tally->alarm_msec[i]);
+        if (tally->bytes > 0)
+                queue->bytes = tally->bytes;
 }

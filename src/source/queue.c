@@ -14,9 +14,9 @@ static int on_run(StorageJob *storage, Db *db)
         QueueJob *job = container_of(storage, QueueJob, storage);
         int r;
 
-        changes_clear(&job->changes);
+        tally_clear(&job->tally);
         r = job->run(job, &job->queue->store);
-        return r < 0 || !storage->write ? r : changes_finish(&job->changes, &job->queue->store);
+        return r < 0 || !storage->write ? r : tally_finish(&job->tally, &job->queue->store);
 }
 
 static CancelCause cause_of(TaskStatus status)
@@ -67,18 +67,18 @@ static void on_done(StorageJob *storage, int error)
 {
         QueueJob *job = container_of(storage, QueueJob, storage);
         Queue *queue = job->queue;
-        Changes changes = job->changes;
+        Tally tally = job->tally;
 
-        job->changes = (Changes){ 0 };
+        job->tally = (Tally){ 0 };
         if (storage->write) {
                 note_written(queue, error, job->probe);
                 if (error >= 0)
-                        queue_apply_changes(queue, &changes);
+                        queue_apply_tally(queue, &tally);
         }
         job->done(job, error);
-        for (size_t i = 0; error >= 0 && i < changes.n_endings; i++)
-                tell_ending(queue, &changes.endings[i]);
-        changes_deinit(&changes);
+        for (size_t i = 0; error >= 0 && i < tally.n_endings; i++)
+                tell_ending(queue, &tally.endings[i]);
+        tally_deinit(&tally);
         queue_clock_arm(queue);
         queue_wake(queue);
 }
@@ -95,7 +95,7 @@ void queue_post(Queue *queue, QueueJob *job)
 
 void queue_job_deinit(QueueJob *job)
 {
-        changes_deinit(&job->changes);
+        tally_deinit(&job->tally);
 }
 
 void queue_wake(Queue *queue)
