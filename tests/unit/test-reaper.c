@@ -238,6 +238,7 @@ START_TEST(test_many)
         static char *argv[N][4];
         static Job jobs[N];
         sd_event *other = NULL;
+        siginfo_t info;
 
         setup();
         reaper = reaper_free(reaper);
@@ -250,7 +251,8 @@ START_TEST(test_many)
                 jobs[i].reaper = reaper;
                 spawner_post(spawner, &jobs[i].request);
                 run_until(event, &jobs[i].answered);
-                (void)job_read(&jobs[i]);
+                ck_assert_int_eq(waitid(P_PID, (id_t)jobs[i].request.pid, &info, WEXITED | WNOWAIT),
+                                 0);
         }
         for (unsigned i = 0; i < N; i++) {
                 run_until(other, &jobs[i].exited);
