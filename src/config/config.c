@@ -85,5 +85,5 @@ ConfigSource *config_find_source(const Config *config, const char *name)
 
 int config_pool_new_default(const char *name, ConfigPool **ret)
 {
-        return pool_new(name, ret);
+        return config_pool_make(name, ret);
 }

@@ -63,7 +63,7 @@ static int load_init(Load *load, const char *path)
         r = object_set_defaults(SCHEMA_TOP, load->config);
         if (r < 0)
                 return r;
-        r = pool_new("", &load->prototype);
+        r = config_pool_make("", &load->prototype);
         if (r < 0)
                 return r;
         return origins_for(load, SCHEMA_POOL, &load->prototype->origins);

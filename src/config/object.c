@@ -59,7 +59,7 @@ static int pool_alloc(const char *name, ConfigPool **ret)
         return 0;
 }
 
-int pool_new(const char *name, ConfigPool **ret)
+int config_pool_make(const char *name, ConfigPool **ret)
 {
         _cleanup_(config_pool_unrefp) ConfigPool *pool = NULL;
 

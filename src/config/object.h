@@ -12,7 +12,7 @@ int object_copy(SchemaScope scope, const void *from, void *to);
 void object_clear(SchemaScope scope, void *object);
 
 /* A pool with all defaults but no origins; name is copied. */
-int pool_new(const char *name, ConfigPool **ret);
+int config_pool_make(const char *name, ConfigPool **ret);
 /* With another name if that is set. */
 int pool_copy(const ConfigPool *pool, const char *name, ConfigPool **ret);
 
