@@ -53,8 +53,7 @@ struct Manager {
         uint64_t drain_progress;    /* sum of counters at the last tick */
         sd_event_source *drain_timer;
 
-        queue_listener_t queue_listener;
-        void *queue_listener_userdata;
+        Waiters waiters;
 };
 
 /* manager.c */

@@ -106,22 +106,50 @@ static bool everything_turns(usec_t max_usec, void *userdata)
 
 /* Sources */
 
-static void on_queue_event(Source *source, const QueueEvent *event, void *userdata)
+static void tell_canceled(Manager *manager, const Source *source, const QueueEvent *event)
 {
-        Manager *manager = userdata;
-        usec_t now;
+        const Pool *pool = manager_pool_for_type(manager, source, slice_from_string(event->type));
 
-        if (manager->queue_listener)
-                manager->queue_listener(source, event, manager->queue_listener_userdata);
-        if (event->kind != QUEUE_EVENT_REFUSED ||
-            !event_set_has(manager->pool_context.events_wanted, EVENT_QUEUE_FULL))
-                return;
-        now = clock_monotonic_usec();
+        event_hub_emit(&manager->hub, &(Event){
+                                              .type = EVENT_TASK_CANCELED,
+                                              .time_msec = clock_epoch_msec(),
+                                              .pool = pool ? pool_name(pool) : NULL,
+                                              .task_id = event->id,
+                                              .task_type = event->type,
+                                              .status = task_status_to_string(event->status),
+                                      });
+}
+
+static void tell_full(Manager *manager, const Source *source)
+{
+        usec_t now = clock_monotonic_usec();
+
         if (manager->queue_full_usec > 0 &&
             now - manager->queue_full_usec < QUEUE_FULL_INTERVAL_USEC)
                 return;
         manager->queue_full_usec = now;
         manager_emit(manager, EVENT_QUEUE_FULL, source_name(source));
+}
+
+static void on_queue_event(Source *source, const QueueEvent *event, void *userdata)
+{
+        Manager *manager = userdata;
+        EventSet wanted = manager->pool_context.events_wanted;
+
+        switch (event->kind) {
+        case QUEUE_EVENT_ENDED:
+                if ((event->status == TASK_CANCELED || event->status == TASK_TIMED_OUT) &&
+                    event_set_has(wanted, EVENT_TASK_CANCELED))
+                        tell_canceled(manager, source, event);
+                waiters_notify(&manager->waiters, source, event->id);
+                break;
+        case QUEUE_EVENT_REFUSED:
+                if (event_set_has(wanted, EVENT_QUEUE_FULL))
+                        tell_full(manager, source);
+                break;
+        default:
+                break;
+        }
 }
 
 int manager_open_source(Manager *manager, const ConfigSource *config, Source **ret,
@@ -188,8 +216,7 @@ static int add_signals(Manager *manager)
 
 /* Life */
 
-/* Uninstalled, the runner is found by the environment. */
-static int find_runner(char **ret)
+int manager_find_runner(char **ret)
 {
         const char *path = getenv("YARDMASTER_RUNNER_PATH");
 
@@ -234,7 +261,7 @@ static int start_machinery(Manager *manager)
         r = environment_for_workers(environ, &manager->environment);
         if (r < 0)
                 return r;
-        r = find_runner(&manager->runner_path);
+        r = manager_find_runner(&manager->runner_path);
         if (r < 0)
                 return r;
         r = notify_new(&manager->notify, manager->event, everything_turns, manager);
@@ -325,6 +352,7 @@ Manager *manager_free(Manager *manager)
         reaper_free(manager->reaper);
         spawner_free(manager->spawner);
         state_dir_close(&manager->state_dir);
+        waiters_deinit(&manager->waiters);
         strv_free(manager->environment);
         free(manager->runner_path);
         free(manager->config_problem);
@@ -445,8 +473,7 @@ EventHub *manager_event_hub(Manager *manager)
         return &manager->hub;
 }
 
-void manager_set_queue_listener(Manager *manager, queue_listener_t listener, void *userdata)
+Waiters *manager_waiters(Manager *manager)
 {
-        manager->queue_listener = listener;
-        manager->queue_listener_userdata = userdata;
+        return &manager->waiters;
 }

@@ -14,6 +14,7 @@
 #include <systemd/sd-event.h>
 #include "config/config.h"
 #include "manager/event-hub.h"
+#include "manager/waiters.h"
 #include "pool/pool.h"
 #include "source/queue.h"
 
@@ -90,5 +91,9 @@ void manager_get_drain(const Manager *manager, unsigned *ret_running, uint64_t *
 /* Events: pools', and the manager's own. */
 EventHub *manager_event_hub(Manager *manager);
 
-/* Every queue's events; for those who wait for tasks. Only one listener. */
-void manager_set_queue_listener(Manager *manager, queue_listener_t listener, void *userdata);
+/* Told of every task that ends. */
+Waiters *manager_waiters(Manager *manager);
+
+/* The path of yardmaster-runner: as installed, or what YARDMASTER_RUNNER_PATH names (an absolute
+ * path), so that a daemon that is not installed finds its own. */
+int manager_find_runner(char **ret);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include "base/log.h"
 
-static bool pool_takes_tasks(const Pool *pool)
+bool pool_takes_tasks(const Pool *pool)
 {
         return !pool->paused && !pool->draining;
 }
@@ -328,7 +328,6 @@ void pool_on_task(Slot *slot, const WorkerReport *report)
                                          .status = "CANCELED" }),
                           "task %s (%s) stopped, its result is not wanted any more",
                           report->task->id, report->task->type);
-                pool_emit(pool, EVENT_TASK_CANCELED, name, report->task, "CANCELED", NULL);
                 break;
         default:
                 break;
@@ -419,7 +418,6 @@ static bool drop_queued(Pool *pool, Task *task)
                 list_remove(link);
                 pool->n_queue--;
                 pool->stats.total.n_canceled++;
-                pool_emit(pool, EVENT_TASK_CANCELED, NULL, task, "CANCELED", NULL);
                 task_unref(task);
                 return true;
         }

@@ -128,6 +128,8 @@ void pool_free_slots(Pool *pool);
 
 /* pool-dispatch.c */
 
+/* Neither paused nor draining. */
+bool pool_takes_tasks(const Pool *pool);
 extern const SubscriptionCallbacks pool_subscription_callbacks;
 void pool_dispatch_queue(Pool *pool);
 void pool_release_queue(Pool *pool, const char *reason);

@@ -545,7 +545,8 @@ void pool_get_status(const Pool *pool, PoolStatus *ret)
                 .paused = pool->paused,
                 .n_wanted = pool_wanted_workers(pool),
                 .n_in_hand = pool->n_running_tasks + pool->n_queue,
-                .credit = pool->credit,
+                .fetching = pool_takes_tasks(pool) && pool->failure != POOL_FAILURE_EXEC &&
+                            pool->error_backoff_usec == 0 && pool_n_ready(pool) > 0,
         };
 
         for (size_t i = 0; i < pool->n_slots; i++) {

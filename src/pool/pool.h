@@ -101,7 +101,7 @@ typedef struct PoolStatus {
         unsigned n_running; /* ready, or stopping with a task in hand */
         unsigned n_busy;
         unsigned n_in_hand; /* tasks: running and not yet dispatched */
-        unsigned credit;    /* 0: it does not fetch */
+        bool fetching;      /* takes tasks as soon as a worker is free */
 } PoolStatus;
 void pool_get_status(const Pool *pool, PoolStatus *ret);
 
