@@ -66,6 +66,7 @@ static bool skip_blank(Lexer *lexer, unsigned *ret_line)
                 } else if (c == '#' || (c == '/' && peek(lexer, 1) == '/')) {
                         while (peek(lexer, 0) >= 0 && peek(lexer, 0) != '\n')
                                 skip(lexer, 1);
+                        lexer->ends_in_comment = peek(lexer, 0) < 0;
                 } else if (c == '/' && peek(lexer, 1) == '*') {
                         *ret_line = lexer->line;
                         if (!skip_block_comment(lexer))

@@ -30,6 +30,7 @@ typedef struct Lexer {
         Slice text;
         size_t position;
         unsigned line;
+        bool ends_in_comment; /* the last line is a comment without an end of line */
 } Lexer;
 
 void lexer_init(Lexer *lexer, Slice text);

@@ -352,6 +352,20 @@ static int enter(Check *check, Token token)
         return 0;
 }
 
+/* The end of an included file. libconfig fails on a comment at the very end; to the outermost text
+ * a newline can be added. */
+static int leave(Check *check, Token token)
+{
+        if (check->frames[check->n_frames - 1].lexer.ends_in_comment) {
+                top(check)->name = SLICE_NULL;
+                return refuse(check, token.line,
+                              "the comment in the last line of an included file needs an end of "
+                              "line");
+        }
+        check->n_frames--;
+        return 0;
+}
+
 /* The end of the outermost file: everything must be closed. */
 static int finish(Check *check, Token token)
 {
@@ -393,7 +407,7 @@ static int run(Check *check)
                 else if (check->n_frames == 1)
                         return finish(check, token);
                 else
-                        check->n_frames--;
+                        r = leave(check, token);
                 if (r != 0)
                         return r;
         }

@@ -29,7 +29,8 @@ typedef struct LexicalHooks {
         void *userdata;
 } LexicalHooks;
 
-/* 0: libconfig will read it (a number may have been reported: what stands on that line is void).
+/* 0: libconfig will read it with a newline behind it (a number may have been reported: that setting
+ * is void).
  * LEXICAL_E_INVALID: it will not, why was reported. -errno. */
 #define LEXICAL_E_INVALID 1
 int lexical_check(const char *file, Slice text, const LexicalHooks *hooks);

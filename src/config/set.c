@@ -10,6 +10,9 @@ static int refuse_key(const char *key, char **ret_message)
 {
         char near[128];
 
+        if (schema_is_group(SCHEMA_POOL, key))
+                return value_refuse(ret_message, "%s: a group, name a key in it as %s.KEY", key,
+                                    key);
         if (suggest_key(SCHEMA_POOL, key, near, sizeof(near)))
                 return value_refuse(ret_message, "%s: unknown key, did you mean '%s'?", key, near);
         return value_refuse(ret_message, "%s: unknown key", key);

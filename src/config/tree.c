@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <stdio.h>
 #include "base/slice.h"
 #include "base/strv.h"
 #include "config/lexical.h"
@@ -86,15 +87,20 @@ static int on_include(const char *file, unsigned line, const char *name, const c
         return reader->findings->error;
 }
 
-/* libconfig's own reading, after which the tree can be walked. */
-static int parse(TreeReader *reader, const char *text)
+/* libconfig's own reading, after which the tree can be walked. It fails on a comment at the very
+ * end. */
+static int parse(TreeReader *reader, Slice source)
 {
         Tree *tree = reader->tree;
-        _cleanup_free_ char *folder = NULL;
+        _cleanup_free_ char *folder = NULL, *text = NULL;
         int r = read_beside(tree->file, ".", &folder);
 
         if (r < 0)
                 return r;
+        if (asprintf(&text, "%s\n", source.data) < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
         config_set_include_dir(&tree->config, folder);
         tree->valid = config_read_string(&tree->config, text) == CONFIG_TRUE;
         if (!tree->valid) {
@@ -129,7 +135,7 @@ int tree_read(Tree *tree, const char *file, Findings *findings)
         }
         r = lexical_check(findings->files->paths[at.file], text, &hooks);
         if (r == 0)
-                r = parse(&reader, text.data);
+                r = parse(&reader, text);
         for (size_t i = 0; i < reader.n_texts; i++)
                 free(reader.texts[i]);
         return MIN(r, 0);

@@ -343,6 +343,7 @@ START_TEST(test_shipped_files)
         ck_assert_int_eq(config_load("yardmaster.conf", &config, &diagnostics), 0);
         ck_assert_uint_eq(diagnostics->n_warnings, 0);
         ck_assert_ptr_nonnull(config_find_pool(config, "greet"));
+        ck_assert_int_eq(chdir("/"), 0);
         scratch_remove(folder);
 }
 END_TEST
