@@ -17,6 +17,8 @@ typedef enum EnvironmentVariable {
         ENVIRONMENT_NOTIFY_SOCKET,  /* NOTIFY_SOCKET */
         ENVIRONMENT_WATCHDOG_USEC,  /* WATCHDOG_USEC; WATCHDOG_PID is never set */
         ENVIRONMENT_HANDLER_CONFIG, /* YARDMASTER_HANDLER_CONFIG: a library's config, as JSON */
+        ENVIRONMENT_TASK_TIMEOUT,   /* YARDMASTER_TASK_TIMEOUT_USEC: so that a runner can tell a
+                                     * task's deadline; as it was when the process started */
         ENVIRONMENT_TASK_TYPE,      /* the rest: per-task commands */
         ENVIRONMENT_TASK_ID,
         ENVIRONMENT_WORKFLOW_ID,

@@ -198,9 +198,14 @@ static int worker_set_environment(Worker *worker, Environment *environment)
                             config->watchdog_usec > 0 ? number : NULL);
         if (r < 0)
                 return r;
-        return environment_set(environment, ENVIRONMENT_HANDLER_CONFIG,
-                               config->handler.mode == HANDLER_LIBRARY ? config->handler.config
-                                                                       : NULL);
+        if (config->handler.mode != HANDLER_LIBRARY)
+                return 0;
+        (void)snprintf(number, sizeof(number), "%" PRIu64, config->task_timeout_usec);
+        r = environment_set(environment, ENVIRONMENT_TASK_TIMEOUT,
+                            config->task_timeout_usec != USEC_INFINITY ? number : NULL);
+        if (r < 0)
+                return r;
+        return environment_set(environment, ENVIRONMENT_HANDLER_CONFIG, config->handler.config);
 }
 
 /* The token tells the processes of this start from all others, so that what one leaves behind can
