@@ -38,23 +38,13 @@ static bool is_allowed(ControlCall *call, const ControlMethod *method)
         return false;
 }
 
-/* What keeps the call from its handler: answered, true. */
-static int call_check(ControlCall *call, const ControlInterface *interface,
-                      const ControlMethod *method)
+/* Answers what must not reach its handler. method: NULL if there is no such one. */
+static int call_check(ControlCall *call, const ControlMethod *method)
 {
         _cleanup_free_ char *qualified = strndup(call->wire.method.data, call->wire.method.size);
-        _cleanup_free_ char *prefix = NULL;
-        Slice name = wire_interface_name(call->wire.method);
 
         if (!qualified)
                 return -ENOMEM;
-        if (!interface && name.size > 0) {
-                prefix = strndup(name.data, name.size);
-                if (!prefix)
-                        return -ENOMEM;
-                return control_call_error_strings(call, WIRE_ERROR_INTERFACE_NOT_FOUND, "interface",
-                                                  prefix, NULL);
-        }
         if (!method)
                 return control_call_error_strings(call, WIRE_ERROR_METHOD_NOT_FOUND, "method",
                                                   qualified, NULL);
@@ -82,7 +72,7 @@ static int call_dispatch(ControlCall *call)
         if (interface)
                 method = bsearch(call->name, interface->methods, interface->n_methods,
                                  sizeof(*interface->methods), compare_method);
-        r = call_check(call, interface, method);
+        r = call_check(call, method);
         if (r < 0 || call->answered)
                 return r;
         if (method->more == CONTROL_ONE_REPLY)

@@ -40,8 +40,8 @@ START_TEST(test_errors)
         expect(&fixture, "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{"
                          "\"method\":\"Echo\"}}\n");
         say(&fixture, "{\"method\":\"test.J.Echo\"}");
-        expect(&fixture, "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{"
-                         "\"interface\":\"test.J\"}}\n");
+        expect(&fixture, "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{"
+                         "\"method\":\"test.J.Echo\"}}\n");
         call(&fixture, "Echo", ",\"upgrade\":true");
         expect(&fixture, "{\"error\":\"org.varlink.service.MethodNotImplemented\",\"parameters\":{"
                          "\"method\":\"test.I.Echo\"}}\n");

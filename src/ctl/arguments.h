@@ -1,0 +1,19 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The command line: options of everyone (--json …) anywhere, a verb, its words and options. Only
+ * long options, so that "-", "-2" and task inputs are words; "--" ends the options. */
+
+#include "ctl/ctl.h"
+
+typedef struct CommandLine {
+        const Verb *verb; /* NULL: none was given */
+        bool help;
+        bool version;
+        Arguments arguments;
+} CommandLine;
+
+/* EXIT_DONE; or EXIT_USAGE, reported. Sets the common options in *ctl. argv is reordered. */
+ExitCode command_line_parse(int argc, char **argv, Ctl *ctl, CommandLine *ret);
+
+extern const Option common_options[];

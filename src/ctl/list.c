@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* yardctl list. */
+
+#include <stdio.h>
+#include "base/parse.h"
+#include "ctl/filter.h"
+#include "ctl/list.h"
+#include "ctl/reply.h"
+#include "ctl/table.h"
+#include "ctl/verbs.h"
+
+enum {
+        LIST_LIMIT = _FILTER_MAX,
+        _LIST_MAX,
+};
+
+const Option list_options[] = {
+        FILTER_OPTIONS,
+        [LIST_LIMIT] = { "limit", "N", "show at most N" },
+        [_LIST_MAX] = {},
+};
+
+enum {
+        POOL_NAME,
+        POOL_STATE,
+        POOL_WANTED,
+        POOL_RUNNING,
+        POOL_BUSY,
+        POOL_QUEUED,
+        POOL_OLDEST,
+        POOL_DONE,
+        POOL_FAILED,
+        POOL_RETRIED,
+        POOL_ERRORS,
+        POOL_P50,
+        POOL_P99,
+        POOL_FETCHED,
+        _POOL_MAX,
+};
+
+static const Column pool_columns[_POOL_MAX] = {
+        [POOL_NAME] = { "POOL", 0 },
+        [POOL_STATE] = { "STATE", 0 },
+        [POOL_WANTED] = { "WANTED", COLUMN_RIGHT },
+        [POOL_RUNNING] = { "RUNNING", COLUMN_RIGHT },
+        [POOL_BUSY] = { "BUSY", COLUMN_RIGHT },
+        [POOL_QUEUED] = { "QUEUED", COLUMN_RIGHT },
+        [POOL_OLDEST] = { "OLDEST", COLUMN_RIGHT },
+        [POOL_DONE] = { "PROCESSED", COLUMN_RIGHT },
+        [POOL_FAILED] = { "FAILED", COLUMN_RIGHT },
+        [POOL_RETRIED] = { "RETRIED", COLUMN_RIGHT },
+        [POOL_ERRORS] = { "ERRORS", COLUMN_RIGHT },
+        [POOL_P50] = { "P50", COLUMN_RIGHT },
+        [POOL_P99] = { "P99", COLUMN_RIGHT },
+        [POOL_FETCHED] = { "FETCHED", COLUMN_RIGHT },
+};
+
+static void add_pool(Table *table, Slice pool)
+{
+        _cleanup_free_ char *state = member_text(pool, "state");
+        Mood mood = mood_of(state);
+
+        table_row(table);
+        table_cell(table, POOL_NAME, member_text(pool, "name"));
+        table_cell(table, POOL_STATE, TAKE_PTR(state));
+        table_mood(table, POOL_STATE, mood);
+        table_cell(table, POOL_WANTED, member_count(pool, "wantedWorkers"));
+        table_cell(table, POOL_RUNNING, member_count(pool, "runningWorkers"));
+        table_cell(table, POOL_BUSY, member_count(pool, "busyWorkers"));
+        table_cell(table, POOL_QUEUED, member_count(pool, "queued"));
+        table_cell(table, POOL_OLDEST,
+                   member_integer(pool, "queued") > 0 ? member_span(pool, "oldestAgeUsec") : NULL);
+        table_cell(table, POOL_DONE, member_count(pool, "processed"));
+        table_cell(table, POOL_FAILED, member_count(pool, "failed"));
+        table_cell(table, POOL_RETRIED, member_count(pool, "retried"));
+        table_cellf(table, POOL_ERRORS, "%.0f%%", member_number(pool, "errorRate") * 100);
+        table_cell(table, POOL_P50, member_span(pool, "runP50Usec"));
+        table_cell(table, POOL_P99, member_span(pool, "runP99Usec"));
+        table_cell(table, POOL_FETCHED, member_span(pool, "lastFetchAgeUsec"));
+}
+
+/* One row for each element. */
+static ExitCode print_rows(const Ctl *ctl, const Column *columns, size_t n_columns,
+                           void (*add)(Table *table, Slice object), Slice objects, bool headings)
+{
+        _cleanup_(table_freep) Table *table = NULL;
+        Slice object;
+
+        if (table_new(&table, ctl, columns, n_columns) < 0)
+                return ctl_out_of_memory();
+        JSON_FOREACH_ELEMENT (object, objects)
+                add(table, object);
+        return table_print(table, headings);
+}
+
+ExitCode print_pools(const Ctl *ctl, Slice pools)
+{
+        return print_rows(ctl, pool_columns, _POOL_MAX, add_pool, pools, ctl->legend);
+}
+
+enum {
+        WORKER_NAME,
+        WORKER_STATE,
+        WORKER_PID,
+        WORKER_AGE,
+        WORKER_TASK,
+        WORKER_TASK_AGE,
+        WORKER_PROGRESS,
+        WORKER_HEARTBEAT,
+        WORKER_MEMORY,
+        WORKER_PROCESSED,
+        WORKER_RESTARTS,
+        WORKER_EXIT,
+        _WORKER_MAX,
+};
+
+static const Column worker_columns[_WORKER_MAX] = {
+        [WORKER_NAME] = { "WORKER", 0 },
+        [WORKER_STATE] = { "STATE", 0 },
+        [WORKER_PID] = { "PID", COLUMN_RIGHT },
+        [WORKER_AGE] = { "AGE", COLUMN_RIGHT },
+        [WORKER_TASK] = { "TASK", 0 },
+        [WORKER_TASK_AGE] = { "SINCE", COLUMN_RIGHT },
+        [WORKER_PROGRESS] = { "PROGRESS", COLUMN_CUT },
+        [WORKER_HEARTBEAT] = { "HEARTBEAT", COLUMN_RIGHT },
+        [WORKER_MEMORY] = { "MEMORY", COLUMN_RIGHT },
+        [WORKER_PROCESSED] = { "PROCESSED", COLUMN_RIGHT },
+        [WORKER_RESTARTS] = { "RESTARTS", COLUMN_RIGHT },
+        [WORKER_EXIT] = { "LAST EXIT", COLUMN_CUT },
+};
+
+static void add_worker(Table *table, Slice worker)
+{
+        Slice tasks = member_array(worker, "tasks"), task = SLICE_NULL;
+        _cleanup_free_ char *state = member_text(worker, "state");
+        JsonWalk walk = json_walk(tasks);
+        size_t n = array_length(tasks);
+        Mood mood = mood_of(state);
+
+        (void)json_next_element(&walk, &task);
+        table_row(table);
+        table_cell(table, WORKER_NAME, member_text(worker, "name"));
+        table_cell(table, WORKER_STATE, TAKE_PTR(state));
+        table_mood(table, WORKER_STATE, mood);
+        table_cell(table, WORKER_PID, member_count(worker, "pid"));
+        table_cell(table, WORKER_AGE, member_span(worker, "ageUsec"));
+        if (n > 1)
+                table_cellf(table, WORKER_TASK, "%zu tasks", n);
+        else
+                table_cell(table, WORKER_TASK, n > 0 ? member_text(task, "taskId") : NULL);
+        table_cell(table, WORKER_TASK_AGE, n > 0 ? member_span(task, "ageUsec") : NULL);
+        table_cell(table, WORKER_PROGRESS, n == 1 ? member_progress(task, "progress") : NULL);
+        table_cell(table, WORKER_HEARTBEAT, member_span(worker, "heartbeatAgeUsec"));
+        table_cell(table, WORKER_MEMORY, member_bytes(worker, "memoryBytes"));
+        table_cell(table, WORKER_PROCESSED, member_count(worker, "processed"));
+        table_cell(table, WORKER_RESTARTS, member_count(worker, "restarts"));
+        table_cell(table, WORKER_EXIT, member_text(worker, "lastExit"));
+}
+
+ExitCode print_workers(const Ctl *ctl, Slice workers)
+{
+        return print_rows(ctl, worker_columns, _WORKER_MAX, add_worker, workers, ctl->legend);
+}
+
+enum {
+        SOURCE_NAME,
+        SOURCE_TYPE,
+        SOURCE_STATE,
+        SOURCE_WAITING,
+        SOURCE_DELAYED,
+        SOURCE_IN_PROGRESS,
+        SOURCE_FINISHED,
+        SOURCE_SUBMITTED,
+        SOURCE_SETTLED,
+        SOURCE_SIZE,
+        SOURCE_FETCHED,
+        SOURCE_COMMIT,
+        _SOURCE_MAX,
+};
+
+static const Column source_columns[_SOURCE_MAX] = {
+        [SOURCE_NAME] = { "SOURCE", 0 },
+        [SOURCE_TYPE] = { "TYPE", 0 },
+        [SOURCE_STATE] = { "STATE", 0 },
+        [SOURCE_WAITING] = { "WAITING", COLUMN_RIGHT },
+        [SOURCE_DELAYED] = { "DELAYED", COLUMN_RIGHT },
+        [SOURCE_IN_PROGRESS] = { "IN PROGRESS", COLUMN_RIGHT },
+        [SOURCE_FINISHED] = { "FINISHED", COLUMN_RIGHT },
+        [SOURCE_SUBMITTED] = { "SUBMITTED", COLUMN_RIGHT },
+        [SOURCE_SETTLED] = { "SETTLED", COLUMN_RIGHT },
+        [SOURCE_SIZE] = { "SIZE", COLUMN_RIGHT },
+        [SOURCE_FETCHED] = { "FETCHED", COLUMN_RIGHT },
+        [SOURCE_COMMIT] = { "COMMIT", COLUMN_RIGHT },
+};
+
+static void add_source(Table *table, Slice source)
+{
+        _cleanup_free_ char *state = member_text(source, "state");
+        Mood mood = mood_of(state);
+
+        table_row(table);
+        table_cell(table, SOURCE_NAME, member_text(source, "name"));
+        table_cell(table, SOURCE_TYPE, member_text(source, "type"));
+        table_cell(table, SOURCE_STATE, TAKE_PTR(state));
+        table_mood(table, SOURCE_STATE, mood);
+        table_cell(table, SOURCE_WAITING, member_count(source, "scheduled"));
+        table_cell(table, SOURCE_DELAYED, member_count(source, "delayed"));
+        table_cell(table, SOURCE_IN_PROGRESS, member_count(source, "inProgress"));
+        table_cell(table, SOURCE_FINISHED, member_count(source, "finished"));
+        table_cell(table, SOURCE_SUBMITTED, member_count(source, "submitted"));
+        table_cell(table, SOURCE_SETTLED, member_count(source, "settled"));
+        table_cell(table, SOURCE_SIZE, member_bytes(source, "sizeBytes"));
+        table_cell(table, SOURCE_FETCHED, member_span(source, "lastFetchAgeUsec"));
+        table_cell(table, SOURCE_COMMIT, member_span(source, "lastCommitUsec"));
+}
+
+enum {
+        TASK_ID,
+        TASK_TYPE,
+        TASK_STATUS,
+        TASK_PRIORITY,
+        TASK_ATTEMPTS,
+        TASK_SUBMITTED,
+        TASK_WORKER,
+        TASK_NOTE,
+        _TASK_MAX,
+};
+
+static const Column task_columns[_TASK_MAX] = {
+        [TASK_ID] = { "TASK", 0 },
+        [TASK_TYPE] = { "TYPE", 0 },
+        [TASK_STATUS] = { "STATUS", 0 },
+        [TASK_PRIORITY] = { "PRIORITY", COLUMN_RIGHT },
+        [TASK_ATTEMPTS] = { "ATTEMPTS", COLUMN_RIGHT },
+        [TASK_SUBMITTED] = { "SUBMITTED", COLUMN_RIGHT },
+        [TASK_WORKER] = { "WORKER", 0 },
+        [TASK_NOTE] = { "NOTE", COLUMN_CUT },
+};
+
+static void add_task(Table *table, Slice task)
+{
+        _cleanup_free_ char *status = member_text(task, "status");
+        char *note = member_text(task, "reason");
+        Mood mood = mood_of(status);
+
+        if (!note)
+                note = member_progress(task, "progress");
+        table_row(table);
+        table_cell(table, TASK_ID, member_text(task, "taskId"));
+        table_cell(table, TASK_TYPE, member_text(task, "taskType"));
+        table_cell(table, TASK_STATUS, TAKE_PTR(status));
+        table_mood(table, TASK_STATUS, mood);
+        table_cell(table, TASK_PRIORITY, member_count(task, "priority"));
+        table_cell(table, TASK_ATTEMPTS, member_count(task, "attempts"));
+        table_cell(table, TASK_SUBMITTED, member_ago(task, "scheduledTime"));
+        table_cell(table, TASK_WORKER, member_text(task, "worker"));
+        table_cell(table, TASK_NOTE, note);
+}
+
+ExitCode verb_list_pools(Ctl *ctl, const Arguments *arguments)
+{
+        ExitCode code;
+        Slice reply;
+
+        code = ctl_call(ctl, "ListPools", NULL, &reply);
+        if (code != EXIT_DONE)
+                return code;
+        return ctl->json ? ctl_print_json(reply) : print_pools(ctl, member_array(reply, "pools"));
+}
+
+ExitCode verb_list_workers(Ctl *ctl, const Arguments *arguments)
+{
+        ExitCode code;
+        Object params;
+        Slice reply;
+
+        object_init(&params);
+        object_string(&params, "pool", arguments->n_words > 0 ? arguments->words[0] : NULL);
+        code = ctl_call(ctl, "ListWorkers", &params, &reply);
+        if (code != EXIT_DONE)
+                return code;
+        return ctl->json ? ctl_print_json(reply)
+                         : print_workers(ctl, member_array(reply, "workers"));
+}
+
+ExitCode verb_list_sources(Ctl *ctl, const Arguments *arguments)
+{
+        ExitCode code;
+        Slice reply;
+
+        code = ctl_call(ctl, "ListSources", NULL, &reply);
+        if (code != EXIT_DONE)
+                return code;
+        if (ctl->json)
+                return ctl_print_json(reply);
+        return print_rows(ctl, source_columns, _SOURCE_MAX, add_source,
+                          member_array(reply, "sources"), ctl->legend);
+}
+
+/* userdata: whether the headings are still to be printed. A million tasks come in many replies, and
+ * each is printed as it comes. */
+static ExitCode on_tasks(Ctl *ctl, Slice reply, void *userdata)
+{
+        bool *headings = userdata, first = *headings;
+        Slice tasks = member_array(reply, "tasks");
+
+        if (ctl->json)
+                return ctl_print_json(reply);
+        if (array_length(tasks) == 0)
+                return EXIT_DONE;
+        *headings = false;
+        return print_rows(ctl, task_columns, _TASK_MAX, add_task, tasks, first);
+}
+
+ExitCode verb_list_tasks(Ctl *ctl, const Arguments *arguments)
+{
+        const char *limit = arguments->options[LIST_LIMIT];
+        bool headings = ctl->legend;
+        ExitCode code;
+        Object params;
+        uint64_t n = 0;
+
+        if (limit && (parse_uint64(limit, &n) < 0 || n > INT64_MAX))
+                return ctl_fail(EXIT_USAGE, "--limit %s is no number", limit);
+        object_init(&params);
+        code = add_filter(&params, arguments, NULL, 0);
+        if (limit)
+                object_integer(&params, "limit", (int64_t)n);
+        if (code != EXIT_DONE) {
+                object_deinit(&params);
+                return code;
+        }
+        return ctl_call_more(ctl, "ListTasks", &params, false, on_tasks, &headings);
+}

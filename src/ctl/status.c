@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* yardctl status: the whole at one glance, a pool, or a worker. */
+
+#include <stdio.h>
+#include "ctl/list.h"
+#include "ctl/object.h"
+#include "ctl/reply.h"
+#include "ctl/table.h"
+#include "ctl/verbs.h"
+
+/* Width of the names in front of the details. */
+#define LABEL_WIDTH 11
+
+static void print_label(const char *label)
+{
+        (void)printf("%*s: ", LABEL_WIDTH, label);
+}
+
+/* text is fresh and consumed; nothing is printed for NULL. */
+static void print_line(const char *label, char *text)
+{
+        if (text) {
+                print_label(label);
+                (void)printf("%s\n", text);
+        }
+        free(text);
+}
+
+static void print_state(const Ctl *ctl, const char *label, const char *state, const char *rest)
+{
+        Mood mood = mood_of(state);
+
+        print_label(label);
+        (void)printf("%s%s%s%s\n", mood_begin(ctl, mood), state ?: "unknown", mood_end(ctl, mood),
+                     rest);
+}
+
+/* {"time","message","remedy"} in one or two lines. */
+static void print_problem(const Ctl *ctl, const char *about, const char *name, Slice problem)
+{
+        _cleanup_free_ char *message = member_text(problem, "message");
+        _cleanup_free_ char *remedy = member_text(problem, "remedy");
+        _cleanup_free_ char *ago = member_ago(problem, "time");
+
+        (void)printf("  %s%s %s%s: %s%s%s%s\n", mood_begin(ctl, MOOD_BAD), about, name ?: "",
+                     mood_end(ctl, MOOD_BAD), message ?: "unknown", ago ? " (" : "", ago ?: "",
+                     ago ? ")" : "");
+        if (remedy)
+                (void)printf("    %s %s\n", ctl->unicode ? "→" : "->", remedy);
+}
+
+static void print_headline(const Ctl *ctl, Slice status)
+{
+        _cleanup_free_ char *version = member_text(status, "version");
+        _cleanup_free_ char *state = member_text(status, "state");
+        _cleanup_free_ char *text = member_text(status, "statusText");
+        _cleanup_free_ char *age = member_span(status, "ageUsec");
+        _cleanup_free_ char *memory = member_bytes(status, "memoryBytes");
+        _cleanup_free_ char *config = member_text(status, "config");
+        _cleanup_free_ char *loaded = member_ago(status, "configTime");
+        Mood mood = mood_of(state);
+
+        (void)printf("%s%s%s yardmasterd %s\n", mood_begin(ctl, mood), ctl->unicode ? "●" : "*",
+                     mood_end(ctl, mood), version ?: "");
+        print_state(ctl, "State", state, "");
+        if (text && text[0]) {
+                print_label("Status");
+                (void)printf("%s\n", text);
+        }
+        print_label("Process");
+        (void)printf("pid %lld, up %s, %s\n", (long long)member_integer(status, "pid"), age ?: "-",
+                     memory ?: "-");
+        print_label("Config");
+        (void)printf("%s (loaded %s)\n", config ?: "-", loaded ?: "-");
+}
+
+static void print_sources(const Ctl *ctl, Slice status)
+{
+        Slice source, sources = member_array(status, "sources");
+
+        JSON_FOREACH_ELEMENT (source, sources) {
+                _cleanup_free_ char *name = member_text(source, "name");
+                _cleanup_free_ char *state = member_text(source, "state");
+                _cleanup_free_ char *size = member_bytes(source, "sizeBytes");
+                Mood mood = mood_of(state);
+
+                print_label("Source");
+                (void)printf("%s %s%s%s: %lld waiting (%lld delayed), %lld in progress, %lld "
+                             "finished, %s\n",
+                             name ?: "-", mood_begin(ctl, mood), state ?: "-", mood_end(ctl, mood),
+                             (long long)member_integer(source, "scheduled"),
+                             (long long)member_integer(source, "delayed"),
+                             (long long)member_integer(source, "inProgress"),
+                             (long long)member_integer(source, "finished"), size ?: "-");
+        }
+}
+
+static bool has_problem(Slice objects, const char *key)
+{
+        Slice object;
+
+        JSON_FOREACH_ELEMENT (object, objects) {
+                if (member_is_set(object, key))
+                        return true;
+        }
+        return false;
+}
+
+static void print_problems_of(const Ctl *ctl, const char *about, Slice objects, const char *key)
+{
+        Slice object;
+
+        JSON_FOREACH_ELEMENT (object, objects) {
+                _cleanup_free_ char *name = member_text(object, "name");
+
+                if (member_is_set(object, key))
+                        print_problem(ctl, about, name, member_object(object, key));
+        }
+}
+
+static void print_problems(const Ctl *ctl, Slice status)
+{
+        Slice pools = member_array(status, "pools"), sources = member_array(status, "sources");
+        _cleanup_free_ char *config = member_text(status, "configProblem");
+        int64_t dropped = member_integer(status, "eventsDropped");
+
+        if (!config && dropped == 0 && !has_problem(pools, "lastError") &&
+            !has_problem(sources, "problem"))
+                return;
+        (void)printf("\nProblems\n");
+        if (config)
+                (void)printf("  %sconfiguration%s: the last reload was refused: %s\n"
+                             "    %s correct it, then yardctl reload (yardctl config check tells "
+                             "more)\n",
+                             mood_begin(ctl, MOOD_BAD), mood_end(ctl, MOOD_BAD), config,
+                             ctl->unicode ? "→" : "->");
+        print_problems_of(ctl, "source", sources, "problem");
+        print_problems_of(ctl, "pool", pools, "lastError");
+        if (dropped > 0)
+                (void)printf("  events: %lld were dropped, because on_event's command or a monitor "
+                             "is too slow\n",
+                             (long long)dropped);
+}
+
+static void print_unserved(const Ctl *ctl, Slice status)
+{
+        Slice type, types = member_array(status, "unserved");
+        bool first = true;
+
+        JSON_FOREACH_ELEMENT (type, types) {
+                _cleanup_free_ char *name = member_text(type, "type");
+                _cleanup_free_ char *source = member_text(type, "source");
+                _cleanup_free_ char *age = member_span(type, "oldestAgeUsec");
+
+                if (first)
+                        (void)printf("\nWaiting tasks that no pool serves\n");
+                first = false;
+                (void)printf("  %s%s%s on %s: %lld, the oldest for %s\n",
+                             mood_begin(ctl, MOOD_WARNING), name ?: "", mood_end(ctl, MOOD_WARNING),
+                             source ?: "", (long long)member_integer(type, "queued"), age ?: "-");
+        }
+        if (!first)
+                (void)printf("    %s add a pool with this task_type and yardctl reload, or yardctl "
+                             "task cancel --type TYPE\n",
+                             ctl->unicode ? "→" : "->");
+}
+
+static ExitCode status_all(Ctl *ctl)
+{
+        Slice status, pools;
+        ExitCode code;
+
+        code = ctl_call(ctl, "GetStatus", NULL, &status);
+        if (code != EXIT_DONE)
+                return code;
+        if (ctl->json)
+                return ctl_print_json(status);
+        print_headline(ctl, status);
+        print_sources(ctl, status);
+        pools = member_array(status, "pools");
+        (void)printf("\n");
+        if (array_length(pools) == 0)
+                (void)printf("No pools are configured.\n");
+        code = print_pools(ctl, pools);
+        print_problems(ctl, status);
+        print_unserved(ctl, status);
+        return code;
+}
+
+static void print_pool_counts(Slice pool)
+{
+        _cleanup_free_ char *oldest = member_span(pool, "oldestAgeUsec");
+        _cleanup_free_ char *p50 = member_span(pool, "runP50Usec");
+        _cleanup_free_ char *p99 = member_span(pool, "runP99Usec");
+
+        print_label("Waiting");
+        (void)printf("%lld due (the oldest for %s), %lld delayed\n",
+                     (long long)member_integer(pool, "queued"), oldest ?: "-",
+                     (long long)member_integer(pool, "delayed"));
+        print_label("Tasks");
+        (void)printf("%lld processed: %lld completed, %lld failed, %lld retried, %lld canceled, "
+                     "%lld handed back\n",
+                     (long long)member_integer(pool, "processed"),
+                     (long long)member_integer(pool, "completed"),
+                     (long long)member_integer(pool, "failed"),
+                     (long long)member_integer(pool, "retried"),
+                     (long long)member_integer(pool, "canceled"),
+                     (long long)member_integer(pool, "handedBack"));
+        print_label("Error rate");
+        (void)printf("%.0f%% of the last executions\n", member_number(pool, "errorRate") * 100);
+        print_label("Run time");
+        (void)printf("p50 %s, p99 %s\n", p50 ?: "-", p99 ?: "-");
+}
+
+static void print_pool(const Ctl *ctl, Slice pool)
+{
+        _cleanup_free_ char *name = member_text(pool, "name");
+        _cleanup_free_ char *state = member_text(pool, "state");
+        _cleanup_free_ char *mode = member_text(pool, "mode");
+        _cleanup_free_ char *types = member_list(pool, "taskTypes");
+        _cleanup_free_ char *source = member_text(pool, "source");
+        _cleanup_free_ char *fetched = member_span(pool, "lastFetchAgeUsec");
+        Mood mood = mood_of(state);
+
+        (void)printf("%s%s%s pool %s\n", mood_begin(ctl, mood), ctl->unicode ? "●" : "*",
+                     mood_end(ctl, mood), name ?: "");
+        print_state(ctl, "State", state, member_true(pool, "paused") ? " (paused)" : "");
+        print_label("Serves");
+        (void)printf("%s from %s, mode %s\n", types ?: "-", source ?: "-", mode ?: "-");
+        print_label("Fetched");
+        (void)printf(fetched ? "%s ago\n" : "%s\n", fetched ?: "never");
+        print_label("Workers");
+        (void)printf("%lld wanted, %lld running, %lld busy, %lld tasks in hand (up to %lld each), "
+                     "%lld crashes\n",
+                     (long long)member_integer(pool, "wantedWorkers"),
+                     (long long)member_integer(pool, "runningWorkers"),
+                     (long long)member_integer(pool, "busyWorkers"),
+                     (long long)member_integer(pool, "tasksInHand"),
+                     (long long)member_integer(pool, "concurrency"),
+                     (long long)member_integer(pool, "crashes"));
+        print_pool_counts(pool);
+        print_line("Unenforced", member_list(pool, "unenforced"));
+        if (member_is_set(pool, "lastError")) {
+                (void)printf("\nLast error\n");
+                print_problem(ctl, "pool", name, member_object(pool, "lastError"));
+        }
+}
+
+static ExitCode status_pool(Ctl *ctl, const char *name)
+{
+        Slice reply, pool, pools;
+        ExitCode code;
+        Object params;
+
+        code = ctl_call(ctl, "ListPools", NULL, &reply);
+        if (code != EXIT_DONE)
+                return code;
+        pools = member_array(reply, "pools");
+        JSON_FOREACH_ELEMENT (pool, pools) {
+                _cleanup_free_ char *found = member_text(pool, "name");
+
+                if (!found || !streq(found, name))
+                        continue;
+                if (ctl->json)
+                        (void)ctl_print_json(reply);
+                else
+                        print_pool(ctl, pool);
+        }
+        object_init(&params);
+        object_string(&params, "pool", name);
+        code = ctl_call(ctl, "ListWorkers", &params, &reply);
+        if (code != EXIT_DONE)
+                return code;
+        if (ctl->json)
+                return ctl_print_json(reply);
+        (void)printf("\n");
+        return print_workers(ctl, member_array(reply, "workers"));
+}
+
+static void print_task_in_hand(Slice task)
+{
+        _cleanup_free_ char *id = member_text(task, "taskId");
+        _cleanup_free_ char *type = member_text(task, "taskType");
+        _cleanup_free_ char *age = member_span(task, "ageUsec");
+        _cleanup_free_ char *progress = member_progress(task, "progress");
+
+        print_label("Task");
+        (void)printf("%s (%s), attempt %lld, for %s%s%s%s\n", id ?: "-", type ?: "-",
+                     (long long)member_integer(task, "attempt"), age ?: "-", progress ? ": " : "",
+                     progress ?: "", member_true(task, "cancelled") ? ", being cancelled" : "");
+}
+
+static void print_worker(const Ctl *ctl, Slice worker)
+{
+        _cleanup_free_ char *name = member_text(worker, "name");
+        _cleanup_free_ char *state = member_text(worker, "state");
+        _cleanup_free_ char *age = member_span(worker, "ageUsec");
+        _cleanup_free_ char *memory = member_bytes(worker, "memoryBytes");
+        _cleanup_free_ char *heartbeat = member_span(worker, "heartbeatAgeUsec");
+        _cleanup_free_ char *last_exit = member_text(worker, "lastExit");
+        _cleanup_free_ char *exited = member_ago(worker, "lastExitTime");
+        Slice task, tasks = member_array(worker, "tasks");
+        Mood mood = mood_of(state);
+
+        (void)printf("%s%s%s worker %s\n", mood_begin(ctl, mood), ctl->unicode ? "●" : "*",
+                     mood_end(ctl, mood), name ?: "");
+        print_state(ctl, "State", state, "");
+        if (member_is_set(worker, "pid")) {
+                print_label("Process");
+                (void)printf("pid %lld, up %s, %s\n", (long long)member_integer(worker, "pid"),
+                             age ?: "-", memory ?: "-");
+        }
+        print_label("Heartbeat");
+        (void)printf(heartbeat ? "%s ago\n" : "%s\n", heartbeat ?: "none");
+        print_line("Status", member_text(worker, "statusText"));
+        print_label("Tasks");
+        (void)printf("%lld processed, %zu in hand\n",
+                     (long long)member_integer(worker, "processed"), array_length(tasks));
+        JSON_FOREACH_ELEMENT (task, tasks)
+                print_task_in_hand(task);
+        print_label("Restarts");
+        (void)printf("%lld\n", (long long)member_integer(worker, "restarts"));
+        if (last_exit) {
+                print_label("Last exit");
+                (void)printf("%s%s%s%s\n", last_exit, exited ? " (" : "", exited ?: "",
+                             exited ? ")" : "");
+        }
+}
+
+static ExitCode status_worker(Ctl *ctl, const char *name)
+{
+        Slice reply, worker, workers;
+        ExitCode code;
+        Object params;
+
+        object_init(&params);
+        object_string(&params, "name", name);
+        code = ctl_call(ctl, "ListWorkers", &params, &reply);
+        if (code != EXIT_DONE)
+                return code;
+        if (ctl->json)
+                return ctl_print_json(reply);
+        workers = member_array(reply, "workers");
+        JSON_FOREACH_ELEMENT (worker, workers)
+                print_worker(ctl, worker);
+        return EXIT_DONE;
+}
+
+ExitCode verb_status(Ctl *ctl, const Arguments *arguments)
+{
+        if (arguments->n_words == 0)
+                return status_all(ctl);
+        if (strchr(arguments->words[0], '/'))
+                return status_worker(ctl, arguments->words[0]);
+        return status_pool(ctl, arguments->words[0]);
+}
