@@ -251,6 +251,11 @@ static void per_task_cancel(Worker *worker, HeldTask *held)
                          held->fate == FATE_TIMED_OUT ? "its task timed out" : NULL);
 }
 
+/* Its process has its one task and its end of input already. */
+static void per_task_drain(Worker *worker)
+{
+}
+
 static void per_task_advance(Worker *worker)
 {
         if (worker->state == WORKER_STATE_STOPPING && worker->n_tasks == 0 &&
@@ -335,6 +340,7 @@ const WorkerMode worker_mode_per_task = {
         .start = per_task_start,
         .dispatch = per_task_dispatch,
         .cancel = per_task_cancel,
+        .drain = per_task_drain,
         .advance = per_task_advance,
         .on_child = per_task_on_child,
         .release = per_task_release,

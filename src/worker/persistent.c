@@ -216,7 +216,7 @@ static void persistent_cancel(Worker *worker, HeldTask *held)
         worker_arm(worker, held->answer_usec);
 }
 
-static void persistent_send_drain(Worker *worker)
+static void persistent_drain(Worker *worker)
 {
         buffer_clear(&worker->message);
         if (message_append_drain(&worker->message) >= 0 &&
@@ -236,8 +236,6 @@ static bool worker_has_overdue(const Worker *worker)
 /* The end of an idle worker: nothing more will come, it should go. */
 static void persistent_close_input(Worker *worker)
 {
-        if (worker->state == WORKER_STATE_STOPPING)
-                persistent_send_drain(worker);
         stream_close_output(worker->stream);
         worker_set_end(worker, END_INPUT, worker->config->stop_timeout_usec / 2);
 }
@@ -308,6 +306,7 @@ const WorkerMode worker_mode_persistent = {
         .start = persistent_start,
         .dispatch = persistent_dispatch,
         .cancel = persistent_cancel,
+        .drain = persistent_drain,
         .advance = persistent_advance,
         .on_child = persistent_on_child,
         .release = persistent_release,

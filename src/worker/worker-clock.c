@@ -175,22 +175,25 @@ static usec_t worker_next_deadline(const Worker *worker)
         return next;
 }
 
-static usec_t later(usec_t deadline_usec, usec_t late_usec)
+static void restart(usec_t *deadline_usec, usec_t now_usec, usec_t timeout_usec)
 {
-        return usec_add(deadline_usec, late_usec);
+        if (*deadline_usec != USEC_INFINITY)
+                *deadline_usec = usec_add(now_usec, timeout_usec);
 }
 
 /* The loop stood still: what it did not see in that time counts for nobody. */
-static void worker_forgive(Worker *worker, usec_t late_usec, usec_t now_usec)
+static void worker_restart_deadlines(Worker *worker, usec_t now_usec)
 {
+        const ConfigPool *config = worker->config;
+
         worker->heartbeat_usec = now_usec;
-        worker->start_deadline_usec = later(worker->start_deadline_usec, late_usec);
-        worker->end_deadline_usec = later(worker->end_deadline_usec, late_usec);
+        restart(&worker->start_deadline_usec, now_usec, config->start_timeout_usec);
+        restart(&worker->end_deadline_usec, now_usec, config->stop_timeout_usec);
         LIST_FOREACH (i, &worker->tasks) {
                 HeldTask *held = LIST_ENTRY(i, HeldTask, link);
 
-                held->late_usec += late_usec;
-                held->answer_usec = later(held->answer_usec, late_usec);
+                held->forgiven_usec = now_usec - held->started_usec;
+                restart(&held->answer_usec, now_usec, config->stop_timeout_usec);
         }
 }
 
@@ -204,7 +207,7 @@ static int worker_on_timer(sd_event_source *source, uint64_t usec, void *userdat
         if (worker->config->watchdog_usec > 0)
                 late_usec = worker->config->watchdog_usec / 2;
         if (now_usec > usec && now_usec - usec > late_usec)
-                worker_forgive(worker, now_usec - usec, now_usec);
+                worker_restart_deadlines(worker, now_usec);
 
         if (worker->notify)
                 notify_socket_read(worker->notify);

@@ -33,10 +33,10 @@ typedef struct HeldTask {
         Task *task; /* counted */
         TaskFate fate;
         usec_t started_usec;
-        usec_t late_usec;   /* how long the loop stood still meanwhile: not held against it */
-        usec_t answer_usec; /* when the answer to cancel is due; USEC_INFINITY: not asked */
-        bool overdue;       /* it was due */
-        uint64_t sent_end;  /* persistent: where its message ends in all that was sent */
+        usec_t forgiven_usec; /* does not count: the loop stood still meanwhile */
+        usec_t answer_usec;   /* when the answer to cancel is due; USEC_INFINITY: not asked */
+        bool overdue;         /* it was due */
+        uint64_t sent_end;    /* persistent: where its message ends in all that was sent */
 
         Buffer progress; /* the last one */
         bool progress_pending;
@@ -120,6 +120,8 @@ struct WorkerMode {
         int (*dispatch)(Worker *worker, HeldTask *held);
         /* Tells the handler to end this task. */
         void (*cancel)(Worker *worker, HeldTask *held);
+        /* It will get no more tasks. */
+        void (*drain)(Worker *worker);
         /* A task has ended, or end has changed to END_TASKS: goes on with the end if it can. */
         void (*advance)(Worker *worker);
         void (*on_child)(Worker *worker, ChildEvent event);

@@ -70,7 +70,8 @@ int held_task_new(Worker *worker, Task *task, HeldTask **ret)
 
 usec_t held_task_timeout_usec(const Worker *worker, const HeldTask *held)
 {
-        return usec_add(held->started_usec + held->late_usec, worker->config->task_timeout_usec);
+        return usec_add(held->started_usec + held->forgiven_usec,
+                        worker->config->task_timeout_usec);
 }
 
 void held_task_release(Worker *worker, HeldTask *held)

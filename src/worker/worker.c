@@ -309,6 +309,7 @@ void worker_drain(Worker *worker)
         worker_pin(worker);
         if (worker->state == WORKER_STATE_STARTING || worker->state == WORKER_STATE_READY) {
                 worker_set_state(worker, WORKER_STATE_STOPPING);
+                worker->mode->drain(worker);
                 if (worker->end < END_TASKS)
                         worker_set_end(worker, END_TASKS, USEC_INFINITY);
                 worker->mode->advance(worker);
