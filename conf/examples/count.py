@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""An example of a persistent handler in Python: lines, words and bytes of a file, as wc counts them.
+"""An example of a persistent handler in Python: lines, words and bytes of a file, as by wc.
 
     input    {"path": "/etc/os-release"}
     output   {"lines": 9, "words": 12, "bytes": 267}
 
 count.py [THREADS]     tasks at a time (1): the pool's concurrency
 
-Try it: yardmasterd run count --once --input '{"path": "/etc/os-release"}' --persistent -- ./count.py
+Try it: yardmasterd run count --once --mode persistent --input '{"path":"/etc/fstab"}' -- ./count.py
 Use it: copy count.py and count.conf into conf.d beside yardmaster.conf, yardctl reload.
 
 To make a handler of your own, write another execute() and keep the rest: Task and Worker are all

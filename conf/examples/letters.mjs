@@ -7,7 +7,7 @@
 //   input    {"template": "Dear {{name}},", "rows": [{"name": "Ada"}, {"name": "Grace"}]}
 //   output   {"letters": ["Dear Ada,", "Dear Grace,"]}
 //
-// Try it: yardmasterd run letters --once --persistent \
+// Try it: yardmasterd run letters --once --mode persistent \
 //             --input '{"template": "Dear {{name}},", "rows": [{"name": "Ada"}]}' -- ./letters.mjs
 // Use it: copy letters.mjs and letters.conf into conf.d beside yardmaster.conf, yardctl reload.
 //
