@@ -39,7 +39,7 @@ int text_read(const char *path, size_t maximum, char **ret, size_t *ret_size, st
         _cleanup_free_ char *data = malloc((size_t)st.st_size + 1);
         if (!data)
                 return -ENOMEM;
-        size_t size;
+        size_t size = 0;
         int r = read_all(fd, data, st.st_size, &size);
         if (r < 0)
                 return r;
