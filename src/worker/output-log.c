@@ -50,8 +50,10 @@ static void output_log_tell_suppressed(OutputLog *log)
 bool output_log_admit(OutputLog *log)
 {
         usec_t now_usec = clock_monotonic_usec();
+        uint64_t needed = log->suppressing ? OUTPUT_LINES_PER_SECOND / 2 : 1;
 
-        if (ratelimit_available(&log->limit, now_usec) == 0) {
+        log->suppressing = ratelimit_available(&log->limit, now_usec) < needed;
+        if (log->suppressing) {
                 log->n_suppressed++;
                 return false;
         }

@@ -3,9 +3,9 @@
 
 /* What a worker prints, as log lines under its name: stderr, and stray lines on stdout.
  *
- * Embedded in its worker. A line longer than OUTPUT_LINE_MAX is logged once, cut; a flood is
- * thinned to OUTPUT_LINES_PER_SECOND, and how many lines were left out is said with the next line
- * that passes or when the process has ended. */
+ * Embedded in its worker. A line longer than OUTPUT_LINE_MAX is logged once, cut. A flood is
+ * thinned to OUTPUT_LINES_PER_SECOND, in runs of half of them, so that it stays readable; how many
+ * lines were left out is said with the next line that passes or when the process has ended. */
 
 #include <sys/types.h>
 #include "base/ratelimit.h"
@@ -24,6 +24,7 @@ typedef struct OutputLog {
         pid_t pid;
         bool cut; /* the rest of this line is dropped */
         RateLimit limit;
+        bool suppressing;
         uint64_t n_suppressed;
 } OutputLog;
 

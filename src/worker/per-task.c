@@ -256,11 +256,17 @@ static void per_task_drain(Worker *worker)
 {
 }
 
+/* It is the slot that has stopped, not a process that failed. */
+static void per_task_stopped(Worker *worker)
+{
+        worker_stopped(worker, &(WorkerExit){ .cause = WORKER_EXIT_ASKED, .text = "stopped" });
+}
+
 static void per_task_advance(Worker *worker)
 {
         if (worker->state == WORKER_STATE_STOPPING && worker->n_tasks == 0 &&
             worker->end < END_GONE)
-                worker_stopped(worker);
+                per_task_stopped(worker);
 }
 
 static void per_task_on_started(Worker *worker)
@@ -313,7 +319,7 @@ static void per_task_on_exited(Worker *worker)
         else
                 worker_task_returned(worker, held, "out of memory");
         if (stopping && !worker->freed)
-                worker_stopped(worker);
+                per_task_stopped(worker);
 }
 
 static void per_task_on_child(Worker *worker, ChildEvent event)

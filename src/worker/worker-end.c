@@ -161,7 +161,7 @@ void worker_cannot_start(Worker *worker)
                         worker_task_returned(worker, held, worker->last_exit.text);
         }
         if (!worker->freed)
-                worker_stopped(worker);
+                worker_stopped(worker, &worker->last_exit);
 }
 
 void worker_note_exit(Worker *worker, WorkerExitCause cause)
@@ -212,7 +212,7 @@ void worker_settle_exit(Worker *worker, bool (*was_read)(const Worker *, const H
         while (!worker->freed && (held = LIST_FIRST(&worker->tasks, HeldTask, link)))
                 worker_settle_task(worker, held, cause, was_read(worker, held));
         if (!worker->freed)
-                worker_stopped(worker);
+                worker_stopped(worker, &worker->last_exit);
 }
 
 void worker_forget_process(Worker *worker)
@@ -231,11 +231,10 @@ void worker_forget_process(Worker *worker)
         worker->status_text = NULL;
 }
 
-void worker_stopped(Worker *worker)
+void worker_stopped(Worker *worker, const WorkerExit *last)
 {
         worker->mode->release(worker);
         worker_forget_process(worker);
         worker_set_state(worker, WORKER_STATE_STOPPED);
-        worker_report(worker,
-                      &(WorkerReport){ .event = WORKER_STOPPED, .exit = &worker->last_exit });
+        worker_report(worker, &(WorkerReport){ .event = WORKER_STOPPED, .exit = last });
 }

@@ -195,4 +195,4 @@ WorkerExitCause worker_exit_cause(const Worker *worker);
 /* Fills last_exit. */
 void worker_note_exit(Worker *worker, WorkerExitCause cause);
 void worker_forget_process(Worker *worker);
-void worker_stopped(Worker *worker);
+void worker_stopped(Worker *worker, const WorkerExit *last);
