@@ -3,24 +3,132 @@
 #include "manager/notify.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include "base/list.h"
 #include "base/log.h"
 
+/* Messages that wait for a peer that does not read; the kernel holds about ten more. Further ones
+ * are dropped: it has been told often enough. */
+#define NOTIFY_QUEUE_MAX 64
+
+/* STATUS= at most once in this time: while pools start or drain it changes with each of them. */
+#define NOTIFY_STATUS_INTERVAL_USEC (100 * USEC_PER_MSEC)
+
+typedef struct Message {
+        ListLink link;
+        char text[];
+} Message;
+
 struct Notify {
+        sd_event *event;
+        int fd;                    /* -EBADF: nobody wants to know */
+        sd_event_source *writable; /* armed while messages wait */
+        ListLink queue;
+        unsigned n_queued;
+
+        char *status; /* the last one, sent or due */
+        sd_event_source *status_timer;
+        usec_t status_usec; /* when it was sent last */
+        bool status_due;
+
         sd_event_source *watchdog; /* NULL: not asked for */
         usec_t interval_usec;      /* of our pings: half of what systemd waits */
         notify_alive_t alive;
         void *userdata;
-        char *status;    /* last one sent */
         bool complained; /* that something does not turn; once until it does again */
 };
+
+/* sd_notify would wait while the peer's queue is full, and the loop waits for nobody. */
+static int send_now(const Notify *notify, const char *text)
+{
+        if (send(notify->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                return 0;
+        return errno == EAGAIN || errno == ENOBUFS ? -EAGAIN : -errno;
+}
+
+static void queue_message(Notify *notify, const char *text)
+{
+        size_t size = strlen(text) + 1;
+        Message *message;
+
+        if (notify->n_queued >= NOTIFY_QUEUE_MAX)
+                return;
+        message = malloc(sizeof(Message) + size);
+        if (!message)
+                return;
+        memcpy(message->text, text, size);
+        list_append(&notify->queue, &message->link);
+        notify->n_queued++;
+        (void)sd_event_source_set_enabled(notify->writable, SD_EVENT_ON);
+}
+
+static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        Notify *notify = userdata;
+
+        while (notify->n_queued > 0) {
+                Message *message = LIST_FIRST(&notify->queue, Message, link);
+
+                if (send_now(notify, message->text) == -EAGAIN)
+                        return 0;
+                list_remove(&message->link);
+                notify->n_queued--;
+                free(message);
+        }
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+static void tell(Notify *notify, const char *format, ...) _printf_(2, 3);
+
+static void tell(Notify *notify, const char *format, ...)
+{
+        char text[1024];
+        va_list arguments;
+
+        if (notify->fd < 0)
+                return;
+        va_start(arguments, format);
+        (void)vsnprintf(text, sizeof(text), format, arguments);
+        va_end(arguments);
+        if (notify->n_queued > 0 || send_now(notify, text) == -EAGAIN)
+                queue_message(notify, text);
+}
+
+/* Connects to NOTIFY_SOCKET: a path, or an abstract name after '@'. */
+static int connect_to_peer(Notify *notify)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        const char *path = getenv("NOTIFY_SOCKET");
+        size_t length = path ? strlen(path) : 0;
+
+        if (length == 0 || length >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
+                return 0;
+        memcpy(address.sun_path, path, length);
+        if (path[0] == '@')
+                address.sun_path[0] = '\0';
+        notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (notify->fd < 0)
+                return -errno;
+        if (connect(notify->fd, (struct sockaddr *)&address,
+                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0) {
+                log_warning_errno(-errno, "cannot reach NOTIFY_SOCKET %s: %m", path);
+                notify->fd = close_fd(notify->fd);
+                return 0;
+        }
+        return 0;
+}
 
 static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Notify *notify = userdata;
 
         if (notify->alive(notify->interval_usec, notify->userdata)) {
-                (void)sd_notify(0, "WATCHDOG=1");
+                tell(notify, "WATCHDOG=1");
                 notify->complained = false;
         } else if (!notify->complained) {
                 log_error("a pool's supervision stands still: no watchdog ping");
@@ -31,40 +139,92 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+static void send_status(Notify *notify)
+{
+        tell(notify, "STATUS=%s", notify->status);
+        notify->status_usec = clock_monotonic_usec();
+        notify->status_due = false;
+}
+
+static int on_status_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        send_status(userdata);
+        return 0;
+}
+
+static int add_watchdog(Notify *notify)
+{
+        uint64_t watchdog_usec;
+        int r;
+
+        r = sd_watchdog_enabled(0, &watchdog_usec);
+        if (r <= 0)
+                return r;
+        notify->interval_usec = watchdog_usec / 2;
+        r = sd_event_add_time(notify->event, &notify->watchdog, CLOCK_MONOTONIC,
+                              usec_add(clock_monotonic_usec(), notify->interval_usec),
+                              notify->interval_usec / 8, on_watchdog, notify);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_description(notify->watchdog, "watchdog");
+        return 0;
+}
+
+static int add_sources(Notify *notify)
+{
+        int r;
+
+        if (notify->fd < 0)
+                return 0;
+        r = sd_event_add_io(notify->event, &notify->writable, notify->fd, EPOLLOUT, on_writable,
+                            notify);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(notify->writable, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(notify->event, &notify->status_timer, CLOCK_MONOTONIC, 0, 0,
+                              on_status_timer, notify);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(notify->status_timer, SD_EVENT_OFF);
+}
+
 int notify_new(Notify **ret, sd_event *event, notify_alive_t alive, void *userdata)
 {
         _cleanup_(notify_freep) Notify *notify = calloc(1, sizeof(Notify));
-        uint64_t watchdog_usec;
         int r;
 
         if (!notify)
                 return -ENOMEM;
+        list_init(&notify->queue);
+        notify->fd = -EBADF;
+        notify->event = event;
         notify->alive = alive;
         notify->userdata = userdata;
-        r = sd_watchdog_enabled(0, &watchdog_usec);
+        r = connect_to_peer(notify);
+        if (r >= 0)
+                r = add_sources(notify);
+        if (r >= 0)
+                r = add_watchdog(notify);
         if (r < 0)
                 return r;
-        if (r > 0) {
-                notify->interval_usec = watchdog_usec / 2;
-                /* accuracy: the other half is what a ping may be late */
-                r = sd_event_add_time(event, &notify->watchdog, CLOCK_MONOTONIC,
-                                      usec_add(clock_monotonic_usec(), notify->interval_usec),
-                                      notify->interval_usec / 8, on_watchdog, notify);
-                if (r < 0)
-                        return r;
-                /* judged after whatever else is due in the same pass */
-                (void)sd_event_source_set_priority(notify->watchdog, SD_EVENT_PRIORITY_NORMAL);
-                (void)sd_event_source_set_description(notify->watchdog, "watchdog");
-        }
         *ret = TAKE_PTR(notify);
         return 0;
 }
 
 Notify *notify_free(Notify *notify)
 {
+        ListLink *link;
+
         if (!notify)
                 return NULL;
+        while ((link = list_pop_first(&notify->queue)))
+                free(LIST_ENTRY(link, Message, link));
         sd_event_source_disable_unref(notify->watchdog);
+        sd_event_source_disable_unref(notify->writable);
+        sd_event_source_disable_unref(notify->status_timer);
+        close_fd(notify->fd);
         free(notify->status);
         free(notify);
         return NULL;
@@ -72,40 +232,44 @@ Notify *notify_free(Notify *notify)
 
 void notify_ready(Notify *notify)
 {
-        (void)sd_notify(0, "READY=1");
+        tell(notify, "READY=1");
 }
 
 void notify_reloading(Notify *notify)
 {
         /* one datagram: newer versions refuse RELOADING=1 without the time */
-        (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic_usec());
+        tell(notify, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic_usec());
 }
 
 void notify_stopping(Notify *notify)
 {
-        (void)sd_notify(0, "STOPPING=1");
+        tell(notify, "STOPPING=1");
 }
 
 void notify_status(Notify *notify, const char *status)
 {
+        usec_t due = usec_add(notify->status_usec, NOTIFY_STATUS_INTERVAL_USEC);
         char *copy;
 
-        if (notify->status && streq(notify->status, status))
+        if (notify->fd < 0 || (notify->status && streq(notify->status, status)))
                 return;
-        (void)sd_notifyf(0, "STATUS=%s", status);
         copy = strdup(status);
         if (!copy)
                 return;
         free(notify->status);
         notify->status = copy;
+        if (notify->status_due)
+                return;
+        if (clock_monotonic_usec() >= due) {
+                send_status(notify);
+                return;
+        }
+        notify->status_due = true;
+        (void)sd_event_source_set_time(notify->status_timer, due);
+        (void)sd_event_source_set_enabled(notify->status_timer, SD_EVENT_ONESHOT);
 }
 
 void notify_extend_timeout(Notify *notify, usec_t usec)
 {
-        (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, usec);
-}
-
-void notify_error(Notify *notify, int error, const char *status)
-{
-        (void)sd_notifyf(0, "STATUS=%s\nERRNO=%d", status, -error);
+        tell(notify, "EXTEND_TIMEOUT_USEC=%" PRIu64, usec);
 }

@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the daemon tells systemd (or whoever started it with NOTIFY_SOCKET): the only caller of
- * sd-daemon. Without one, every call does nothing.
+/* What the daemon tells systemd (or whoever started it with NOTIFY_SOCKET). Without one, every call
+ * does nothing. Never waits for a peer that does not read: messages are queued, within a bound.
  *
  *   starting ──ready──▶ running ◀──reloading, ready──▶ reloading
  *                          └──stopping──▶ stopping
@@ -28,9 +28,6 @@ void notify_stopping(Notify *notify);
 /* One line; sent when it differs from the last. */
 void notify_status(Notify *notify, const char *status);
 void notify_extend_timeout(Notify *notify, usec_t usec);
-/* Before a fatal exit. */
-void notify_error(Notify *notify, int error, const char *status);
-
 /* For _cleanup_: every way out of a reload sends the READY=1 that RELOADING=1 asks for. */
 static inline void notify_readyp(Notify **notify)
 {

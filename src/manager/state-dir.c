@@ -177,8 +177,8 @@ int state_dir_make_runtime(StateDir *dir, const char *control_socket, size_t lon
 
         *ret_error = NULL;
         /* two daemons may have their sockets in one folder */
-        if (asprintf(&beside, "%.*s/notify-%.8s", folder, control_socket, dir->instance) < 0 ||
-            asprintf(&inside, "%s/notify", dir->path) < 0)
+        if (asprintf(&beside, "%.*s/workers-%.8s", folder, control_socket, dir->instance) < 0 ||
+            asprintf(&inside, "%s/workers", dir->path) < 0)
                 return -ENOMEM;
         if (fits(beside, longest_name) && try_runtime(beside) >= 0) {
                 dir->runtime_dir = TAKE_PTR(beside);

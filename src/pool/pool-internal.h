@@ -89,6 +89,7 @@ struct Pool {
         bool paused;
         bool rolling; /* replace one by one */
         bool draining;
+        bool settled; /* it has left STARTING, which it never enters again */
         usec_t created_usec;
         PoolState reported; /* last state that was logged */
 

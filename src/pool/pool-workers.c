@@ -289,10 +289,10 @@ int pool_update_workers(Pool *pool, usec_t now_usec, usec_t *wake_usec)
 {
         int r;
 
-        remove_stopped_surplus(pool);
         r = adjust_count(pool);
         if (r < 0)
                 return r;
+        remove_stopped_surplus(pool);
         for (size_t i = 0; i < pool->n_slots; i++) {
                 r = slot_update(pool->slots[i], now_usec, wake_usec);
                 if (r < 0)

@@ -122,15 +122,18 @@ PoolState pool_state(const Pool *pool)
         if (pool->error_backoff_usec > clock_monotonic_usec())
                 return POOL_STATE_BACKOFF;
         n_ready = pool_n_ready(pool);
-        if (pool->config->workers == 0 ||
-            (n_ready > 0 && count_good_workers(pool) >= pool->config->workers))
+        if (n_ready >= pool->config->workers)
                 return POOL_STATE_RUNNING;
-        return n_ready == 0 && is_in_start_time(pool) ? POOL_STATE_STARTING : POOL_STATE_DEGRADED;
+        if (count_good_workers(pool) < pool->config->workers)
+                return POOL_STATE_DEGRADED;
+        if (!pool->settled && is_in_start_time(pool))
+                return POOL_STATE_STARTING;
+        return n_ready > 0 ? POOL_STATE_RUNNING : POOL_STATE_DEGRADED;
 }
 
 bool pool_is_settled(const Pool *pool)
 {
-        return pool_state(pool) != POOL_STATE_STARTING;
+        return pool->settled;
 }
 
 bool pool_is_stopped(const Pool *pool)
@@ -225,11 +228,12 @@ static int on_update(sd_event_source *source, void *userdata)
         state = pool_state(pool);
         if (state == pool->reported)
                 return 0;
-        if (state == POOL_STATE_RUNNING)
+        if (pool->reported == POOL_STATE_STARTING)
                 log_event(LOG_INFO, (&(LogFields){ .pool = pool->config->name }),
-                          "pool %s is running, %u workers", pool->config->name,
-                          pool->config->workers);
+                          "pool %s is %s, %u of %u workers ready", pool->config->name,
+                          pool_state_to_string(state), pool_n_ready(pool), pool->config->workers);
         pool->reported = state;
+        pool->settled |= state != POOL_STATE_STARTING;
         pool->context->on_change(pool, pool->context->userdata);
         return 0;
 }

@@ -3,7 +3,7 @@
 
 /* A pool: one handler, its workers, and the subscription that feeds them. Owned by the manager.
  *
- *   STARTING ──a worker is ready──▶ RUNNING ◀──▶ DEGRADED      fewer workers ready than wanted
+ *   STARTING ──workers are ready──▶ RUNNING ◀──▶ DEGRADED      fewer workers ready than wanted
  *       │                             │  ▲
  *       │                             │  └─▶ BACKOFF           error_backoff: fetches nothing new
  *       └──────cannot run─────────────┴────▶ FAILED            retried with backoff, recovers

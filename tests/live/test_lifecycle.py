@@ -70,7 +70,7 @@ class Lifecycle(unittest.TestCase):
         harness.eventually(lambda: self.daemon.pool(name)["tasksInHand"] == n, f"{name} holds {n} tasks")
 
     def pids(self, name):
-        return {worker["name"]: worker["pid"] for worker in self.daemon.workers(name)}
+        return {worker["name"]: worker["pid"] for worker in self.daemon.workers(name) if "pid" in worker}
 
     def test_zero_pools(self):
         self.daemon.write_config("")
@@ -144,7 +144,7 @@ class Lifecycle(unittest.TestCase):
         daemon.write_config(config(pool("work", "wrokers = 3;")))
         result = daemon.ctl("reload", status=1)
         self.assertIn("wrokers", result.stderr)
-        self.assertIn('did you mean "workers"', result.stderr)
+        self.assertIn("did you mean 'workers'", result.stderr)
         self.assertEqual(self.pids("work"), before)
         self.assertIn("wrokers", daemon.call("GetStatus")["configProblem"])
         daemon.write_config(config(pool("work")))

@@ -92,6 +92,7 @@ class Supervision(unittest.TestCase):
 
     def test_crash_loop_slows_down_and_stalls_nobody(self):
         with self.daemon(argument=', "x"') as daemon:
+            daemon.run_task("other")  # has read its script, which is about to change
             daemon.script("worker2.py", "#!/bin/sh\nexit 1\n")
             os.replace(daemon.path("worker2.py"), daemon.path("worker.py"))
             os.kill(self.pid(daemon), signal.SIGKILL)
