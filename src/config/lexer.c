@@ -61,7 +61,7 @@ static bool skip_blank(Lexer *lexer, unsigned *ret_line)
         for (;;) {
                 int c = peek(lexer, 0);
 
-                if (c >= 0 && strchr(" \t\r\n\v\f", c) && c != 0) {
+                if (c > 0 && strchr(" \t\r\n\f", c)) {
                         skip(lexer, 1);
                 } else if (c == '#' || (c == '/' && peek(lexer, 1) == '/')) {
                         while (peek(lexer, 0) >= 0 && peek(lexer, 0) != '\n')
@@ -248,7 +248,7 @@ static Token read_word(Lexer *lexer)
         size_t start = lexer->position;
         int c;
 
-        while ((c = peek(lexer, 0)) >= 0 && (isalnum(c) || (c && strchr("_*.+-", c))))
+        while ((c = peek(lexer, 0)) >= 0 && (isalnum(c) || strchr("_*.+-", c)))
                 skip(lexer, 1);
 
         Token token = make(lexer, TOKEN_WORD, start, lexer->position);
@@ -271,8 +271,6 @@ Token lexer_next(Lexer *lexer)
         int c = peek(lexer, 0);
         if (c < 0)
                 return make(lexer, TOKEN_END, lexer->position, lexer->position);
-        if (c == 0)
-                return fail(lexer, lexer->line, "the file has a NUL byte");
         if (c == '"')
                 return read_string(lexer);
         if (c == '@')

@@ -331,6 +331,23 @@ static int step(Check *check, Token token)
         }
 }
 
+/* Makes this text the one that is read now. libconfig would stop at a NUL byte, wherever it is. */
+static int push_text(Check *check, const char *file, Slice text)
+{
+        Frame *frame = &check->frames[check->n_frames++];
+        const char *nul = text.size > 0 ? memchr(text.data, 0, text.size) : NULL;
+        unsigned line = 1;
+
+        frame->file = file;
+        lexer_init(&frame->lexer, text);
+        if (!nul)
+                return 0;
+        for (const char *p = text.data; p < nul; p++)
+                line += *p == '\n';
+        top(check)->name = SLICE_NULL;
+        return refuse(check, line, "the file has a NUL byte");
+}
+
 static int enter(Check *check, Token token)
 {
         _cleanup_free_ char *name = strndup(token.text.data, token.text.size);
@@ -346,10 +363,7 @@ static int enter(Check *check, Token token)
                                       check->hooks->userdata);
         if (r != 0)
                 return r < 0 ? r : LEXICAL_E_INVALID;
-        Frame *frame = &check->frames[check->n_frames++];
-        frame->file = file;
-        lexer_init(&frame->lexer, text);
-        return 0;
+        return push_text(check, file, text);
 }
 
 /* The end of an included file. libconfig fails on a comment at the very end; to the outermost text
@@ -417,14 +431,13 @@ int lexical_check(const char *file, Slice text, const LexicalHooks *hooks)
 {
         Check check = {
                 .hooks = hooks,
-                .n_frames = 1,
                 .n_scopes = 1,
                 .scopes = { { .state = EXPECT_NAME, .file = file } },
         };
 
-        check.frames[0].file = file;
-        lexer_init(&check.frames[0].lexer, text);
-        int r = run(&check);
+        int r = push_text(&check, file, text);
+        if (r == 0)
+                r = run(&check);
         free(check.names);
         return r;
 }

@@ -166,12 +166,19 @@ END_TEST
 
 START_TEST(test_nul)
 {
+        const Slice texts[] = {
+                SLICE_LITERAL("a = 1;\n\0b = 2;"),
+                SLICE_LITERAL("a = 1;\n# x \0 y\nb = 2;"),
+                SLICE_LITERAL("a = 1;\n/* x \0 */ b = 2;"),
+                SLICE_LITERAL("a =\n\"x\0y\";"),
+        };
         Report report;
-        const Slice text = SLICE_LITERAL("a = 1;\n\0b = 2;");
 
-        ck_assert_int_eq(check(text, &report), LEXICAL_E_INVALID);
-        ck_assert_uint_eq(report.line, 2);
-        ck_assert_str_eq(report.message, "the file has a NUL byte");
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                ck_assert_int_eq(check(texts[i], &report), LEXICAL_E_INVALID);
+                ck_assert_uint_eq(report.line, 2);
+                ck_assert_str_eq(report.message, "the file has a NUL byte");
+        }
 }
 END_TEST
 
