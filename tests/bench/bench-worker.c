@@ -90,6 +90,9 @@ static void on_report(Worker *worker, const WorkerReport *report, void *userdata
                 if (bench->n_in_hand == 0)
                         bench->idle = true;
                 return;
+        case WORKER_ROOM:
+                fill(bench, worker);
+                return;
         case WORKER_PROGRESS:
                 return;
         default:
