@@ -85,7 +85,7 @@ static int parse_options(int argc, char **argv, Options *ret)
                 switch (c) {
                 case 't':
                         if (!parse_threads(optarg, &ret->n_threads))
-                                return usage("--threads must be 1 to 1024, not ", optarg);
+                                return usage("--threads must be 1 to 256, not ", optarg);
                         break;
                 case 'd':
                         ret->describe = true;

@@ -17,8 +17,8 @@
 typedef struct Runner Runner;
 typedef struct RunnerThread RunnerThread;
 
-/* More threads than this in one process is a mistake in the configuration. */
-#define RUNNER_THREADS_MAX 1024
+/* As handler.threads in the configuration. */
+#define RUNNER_THREADS_MAX 256
 
 typedef struct RunnerOptions {
         const struct yardmaster_handler *handler; /* borrowed */
