@@ -26,7 +26,7 @@ const Option common_options[] = {
 };
 
 /* Where the words of the verb's name end: 0 if it does not fit the first words. */
-static int verb_matches(const Verb *verb, char **words, int n_words)
+static int verb_matches(const Verb *verb, char *const *words, int n_words)
 {
         const char *space = strchr(verb->name, ' ');
 
@@ -38,6 +38,16 @@ static int verb_matches(const Verb *verb, char **words, int n_words)
             words[0][space - verb->name] != '\0')
                 return 0;
         return streq(words[1], space + 1) ? 2 : 0;
+}
+
+const Verb *verb_find(char *const *words, int n_words, int *ret_taken)
+{
+        for (const Verb *verb = verbs; verb->name; verb++) {
+                *ret_taken = verb_matches(verb, words, n_words);
+                if (*ret_taken > 0)
+                        return verb;
+        }
+        return NULL;
 }
 
 /* "list" of "list pools": what may follow. */
@@ -64,11 +74,8 @@ static ExitCode find_verb(CommandLine *line)
 
         if (arguments->n_words == 0)
                 return EXIT_DONE;
-        for (const Verb *verb = verbs; verb->name && taken == 0; verb++) {
-                taken = verb_matches(verb, arguments->words, arguments->n_words);
-                line->verb = taken > 0 ? verb : NULL;
-        }
-        if (taken == 0) {
+        line->verb = verb_find(arguments->words, arguments->n_words, &taken);
+        if (!line->verb) {
                 if (!report_group(arguments->words[0]))
                         (void)ctl_fail(EXIT_USAGE, "there is no verb %s (see yardctl help)",
                                        arguments->words[0]);

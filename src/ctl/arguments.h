@@ -16,4 +16,7 @@ typedef struct CommandLine {
 /* EXIT_DONE; or EXIT_USAGE, reported. Sets the common options in *ctl. argv is reordered. */
 ExitCode command_line_parse(int argc, char **argv, Ctl *ctl, CommandLine *ret);
 
+/* The verb that the first words name, and how many of them it takes; NULL: none. */
+const Verb *verb_find(char *const *words, int n_words, int *ret_taken);
+
 extern const Option common_options[];

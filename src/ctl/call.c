@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* yardctl call: any method with raw JSON; and what shell completion asks. */
+/* yardctl call: any method with raw JSON. */
 
-#include <fcntl.h>
 #include <stdio.h>
 #include "ctl/client.h"
-#include "ctl/reply.h"
 #include "ctl/submit.h"
 #include "ctl/verbs.h"
 
@@ -58,28 +56,4 @@ ExitCode verb_call(Ctl *ctl, const Arguments *arguments)
                 code = call_replies(ctl, arguments->words[0], buffer_slice(&parameters), flags);
         buffer_deinit(&parameters);
         return code;
-}
-
-/* pools, workers, sources, types: a name on each line. Nothing, and no message, where the daemon
- * does not answer. */
-ExitCode verb_complete(Ctl *ctl, const Arguments *arguments)
-{
-        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        Slice reply, names, name;
-        Object params;
-
-        if (null < 0 || dup2(null, STDERR_FILENO) < 0)
-                return EXIT_REFUSED;
-        (void)close_fd(null);
-        object_init(&params);
-        object_string(&params, "kind", arguments->words[0]);
-        if (ctl_call(ctl, "ListNames", &params, &reply) != EXIT_DONE)
-                return EXIT_DONE;
-        names = member_array(reply, "names");
-        JSON_FOREACH_ELEMENT (name, names) {
-                _cleanup_free_ char *text = value_text(name);
-
-                (void)printf("%s\n", text ?: "");
-        }
-        return EXIT_DONE;
 }

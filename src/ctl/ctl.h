@@ -59,6 +59,7 @@ typedef struct Verb {
         const char *help;
         const Option *options;
         ExitCode (*run)(Ctl *ctl, const Arguments *arguments);
+        const char *completes; /* what its first word is, for the shell: see ctl/complete.c */
 } Verb;
 
 /* One line on stderr, after the program's name; returns code. */

@@ -69,15 +69,14 @@ static void add_pool(Table *table, Slice pool)
         table_cell(table, POOL_RUNNING, member_count(pool, "runningWorkers"));
         table_cell(table, POOL_BUSY, member_count(pool, "busyWorkers"));
         table_cell(table, POOL_QUEUED, member_count(pool, "queued"));
-        table_cell(table, POOL_OLDEST,
-                   member_integer(pool, "queued") > 0 ? member_span(pool, "oldestAgeUsec") : NULL);
+        table_cell(table, POOL_OLDEST, member_span(pool, "oldestAgeUsec"));
         table_cell(table, POOL_DONE, member_count(pool, "processed"));
         table_cell(table, POOL_FAILED, member_count(pool, "failed"));
         table_cell(table, POOL_RETRIED, member_count(pool, "retried"));
         table_cellf(table, POOL_ERRORS, "%.0f%%", member_number(pool, "errorRate") * 100);
         table_cell(table, POOL_P50, member_span(pool, "runP50Usec"));
         table_cell(table, POOL_P99, member_span(pool, "runP99Usec"));
-        table_cell(table, POOL_FETCHED, member_span(pool, "lastFetchAgeUsec"));
+        table_cell(table, POOL_FETCHED, member_age(pool, "lastFetchAgeUsec"));
 }
 
 /* One row for each element. */
@@ -144,14 +143,14 @@ static void add_worker(Table *table, Slice worker)
         table_cell(table, WORKER_STATE, TAKE_PTR(state));
         table_mood(table, WORKER_STATE, mood);
         table_cell(table, WORKER_PID, member_count(worker, "pid"));
-        table_cell(table, WORKER_AGE, member_span(worker, "ageUsec"));
+        table_cell(table, WORKER_AGE, member_age(worker, "ageUsec"));
         if (n > 1)
                 table_cellf(table, WORKER_TASK, "%zu tasks", n);
         else
                 table_cell(table, WORKER_TASK, n > 0 ? member_text(task, "taskId") : NULL);
-        table_cell(table, WORKER_TASK_AGE, n > 0 ? member_span(task, "ageUsec") : NULL);
+        table_cell(table, WORKER_TASK_AGE, n > 0 ? member_age(task, "ageUsec") : NULL);
         table_cell(table, WORKER_PROGRESS, n == 1 ? member_progress(task, "progress") : NULL);
-        table_cell(table, WORKER_HEARTBEAT, member_span(worker, "heartbeatAgeUsec"));
+        table_cell(table, WORKER_HEARTBEAT, member_age(worker, "heartbeatAgeUsec"));
         table_cell(table, WORKER_MEMORY, member_bytes(worker, "memoryBytes"));
         table_cell(table, WORKER_PROCESSED, member_count(worker, "processed"));
         table_cell(table, WORKER_RESTARTS, member_count(worker, "restarts"));
@@ -211,7 +210,7 @@ static void add_source(Table *table, Slice source)
         table_cell(table, SOURCE_SUBMITTED, member_count(source, "submitted"));
         table_cell(table, SOURCE_SETTLED, member_count(source, "settled"));
         table_cell(table, SOURCE_SIZE, member_bytes(source, "sizeBytes"));
-        table_cell(table, SOURCE_FETCHED, member_span(source, "lastFetchAgeUsec"));
+        table_cell(table, SOURCE_FETCHED, member_age(source, "lastFetchAgeUsec"));
         table_cell(table, SOURCE_COMMIT, member_span(source, "lastCommitUsec"));
 }
 

@@ -125,7 +125,16 @@ char *member_span(Slice object, const char *key)
 {
         int64_t usec = member_integer(object, key);
 
-        return member_is_set(object, key) ? span_text(usec > 0 ? (usec_t)usec : 0) : NULL;
+        return usec > 0 ? span_text((usec_t)usec) : NULL;
+}
+
+char *member_age(Slice object, const char *key)
+{
+        int64_t usec = member_integer(object, key);
+
+        if (!member_is_set(object, key))
+                return NULL;
+        return usec < (int64_t)USEC_PER_SEC ? strdup("now") : span_text((usec_t)usec);
 }
 
 char *member_bytes(Slice object, const char *key)
@@ -148,6 +157,8 @@ static char *ago_text(int64_t epoch_msec)
         int64_t age_msec = clock_epoch_msec() - epoch_msec;
         char buffer[FORMAT_MAX];
 
+        if (age_msec >= 0 && age_msec < 1000)
+                return strdup("just now");
         if (age_msec < 0)
                 return formatted("in %s", format_span(buffer, (usec_t)-age_msec * USEC_PER_MSEC));
         return formatted("%s ago", format_span(buffer, (usec_t)age_msec * USEC_PER_MSEC));

@@ -22,7 +22,8 @@ Slice member_object(Slice object, const char *key);
 size_t array_length(Slice array);
 
 /* Fresh texts for people; NULL if out of memory or if there is nothing to show. */
-char *member_span(Slice object, const char *key);  /* microseconds → "3m 20s" */
+char *member_span(Slice object, const char *key);  /* microseconds → "3m 20s"; 0: NULL */
+char *member_age(Slice object, const char *key);   /* the same; "now" under a second */
 char *member_ago(Slice object, const char *key);   /* epoch milliseconds → "3m ago" */
 char *member_time(Slice object, const char *key);  /* epoch milliseconds → local time, and ago */
 char *member_bytes(Slice object, const char *key); /* "12.3M" */

@@ -27,6 +27,12 @@ static void print_line(const char *label, char *text)
         free(text);
 }
 
+/* The end of a line that says when. */
+static void print_ago(const char *age, const char *otherwise)
+{
+        (void)printf("%s%s\n", age ?: otherwise, age && !streq(age, "now") ? " ago" : "");
+}
+
 static void print_state(const Ctl *ctl, const char *label, const char *state, const char *rest)
 {
         Mood mood = mood_of(state);
@@ -75,6 +81,17 @@ static void print_headline(const Ctl *ctl, Slice status)
         (void)printf("%s (loaded %s)\n", config ?: "-", loaded ?: "-");
 }
 
+/* " (3 delayed)", or nothing. */
+static const char *delayed_text(Slice object, char *text, size_t size)
+{
+        int64_t delayed = member_integer(object, "delayed");
+
+        text[0] = '\0';
+        if (delayed > 0)
+                (void)snprintf(text, size, " (%lld delayed)", (long long)delayed);
+        return text;
+}
+
 static void print_sources(const Ctl *ctl, Slice status)
 {
         Slice source, sources = member_array(status, "sources");
@@ -83,14 +100,14 @@ static void print_sources(const Ctl *ctl, Slice status)
                 _cleanup_free_ char *name = member_text(source, "name");
                 _cleanup_free_ char *state = member_text(source, "state");
                 _cleanup_free_ char *size = member_bytes(source, "sizeBytes");
+                char text[64];
                 Mood mood = mood_of(state);
 
                 print_label("Source");
-                (void)printf("%s %s%s%s: %lld waiting (%lld delayed), %lld in progress, %lld "
-                             "finished, %s\n",
+                (void)printf("%s %s%s%s: %lld waiting%s, %lld in progress, %lld finished, %s\n",
                              name ?: "-", mood_begin(ctl, mood), state ?: "-", mood_end(ctl, mood),
                              (long long)member_integer(source, "scheduled"),
-                             (long long)member_integer(source, "delayed"),
+                             delayed_text(source, text, sizeof(text)),
                              (long long)member_integer(source, "inProgress"),
                              (long long)member_integer(source, "finished"), size ?: "-");
         }
@@ -151,14 +168,15 @@ static void print_unserved(const Ctl *ctl, Slice status)
         JSON_FOREACH_ELEMENT (type, types) {
                 _cleanup_free_ char *name = member_text(type, "type");
                 _cleanup_free_ char *source = member_text(type, "source");
-                _cleanup_free_ char *age = member_span(type, "oldestAgeUsec");
+                _cleanup_free_ char *age = member_age(type, "oldestAgeUsec");
 
                 if (first)
                         (void)printf("\nWaiting tasks that no pool serves\n");
                 first = false;
                 (void)printf("  %s%s%s on %s: %lld, the oldest for %s\n",
                              mood_begin(ctl, MOOD_WARNING), name ?: "", mood_end(ctl, MOOD_WARNING),
-                             source ?: "", (long long)member_integer(type, "queued"), age ?: "-");
+                             source ?: "", (long long)member_integer(type, "queued"),
+                             age && !streq(age, "now") ? age : "less than a second");
         }
         if (!first)
                 (void)printf("    %s add a pool with this task_type and yardctl reload, or yardctl "
@@ -193,11 +211,12 @@ static void print_pool_counts(Slice pool)
         _cleanup_free_ char *oldest = member_span(pool, "oldestAgeUsec");
         _cleanup_free_ char *p50 = member_span(pool, "runP50Usec");
         _cleanup_free_ char *p99 = member_span(pool, "runP99Usec");
+        char text[64];
 
         print_label("Waiting");
-        (void)printf("%lld due (the oldest for %s), %lld delayed\n",
-                     (long long)member_integer(pool, "queued"), oldest ?: "-",
-                     (long long)member_integer(pool, "delayed"));
+        (void)printf("%lld%s%s%s\n", (long long)member_integer(pool, "queued"),
+                     delayed_text(pool, text, sizeof(text)), oldest ? ", the oldest for " : "",
+                     oldest ?: "");
         print_label("Tasks");
         (void)printf("%lld processed: %lld completed, %lld failed, %lld retried, %lld canceled, "
                      "%lld handed back\n",
@@ -220,16 +239,18 @@ static void print_pool(const Ctl *ctl, Slice pool)
         _cleanup_free_ char *mode = member_text(pool, "mode");
         _cleanup_free_ char *types = member_list(pool, "taskTypes");
         _cleanup_free_ char *source = member_text(pool, "source");
-        _cleanup_free_ char *fetched = member_span(pool, "lastFetchAgeUsec");
+        _cleanup_free_ char *fetched = member_age(pool, "lastFetchAgeUsec");
         Mood mood = mood_of(state);
 
         (void)printf("%s%s%s pool %s\n", mood_begin(ctl, mood), ctl->unicode ? "●" : "*",
                      mood_end(ctl, mood), name ?: "");
-        print_state(ctl, "State", state, member_true(pool, "paused") ? " (paused)" : "");
+        print_state(ctl, "State", state,
+                    member_true(pool, "paused") && state && !streq(state, "paused") ? " (paused)"
+                                                                                    : "");
         print_label("Serves");
         (void)printf("%s from %s, mode %s\n", types ?: "-", source ?: "-", mode ?: "-");
         print_label("Fetched");
-        (void)printf(fetched ? "%s ago\n" : "%s\n", fetched ?: "never");
+        print_ago(fetched, "never");
         print_label("Workers");
         (void)printf("%lld wanted, %lld running, %lld busy, %lld tasks in hand (up to %lld each), "
                      "%lld crashes\n",
@@ -282,7 +303,7 @@ static void print_task_in_hand(Slice task)
 {
         _cleanup_free_ char *id = member_text(task, "taskId");
         _cleanup_free_ char *type = member_text(task, "taskType");
-        _cleanup_free_ char *age = member_span(task, "ageUsec");
+        _cleanup_free_ char *age = span_text((usec_t)MAX(member_integer(task, "ageUsec"), 0));
         _cleanup_free_ char *progress = member_progress(task, "progress");
 
         print_label("Task");
@@ -297,7 +318,7 @@ static void print_worker(const Ctl *ctl, Slice worker)
         _cleanup_free_ char *state = member_text(worker, "state");
         _cleanup_free_ char *age = member_span(worker, "ageUsec");
         _cleanup_free_ char *memory = member_bytes(worker, "memoryBytes");
-        _cleanup_free_ char *heartbeat = member_span(worker, "heartbeatAgeUsec");
+        _cleanup_free_ char *heartbeat = member_age(worker, "heartbeatAgeUsec");
         _cleanup_free_ char *last_exit = member_text(worker, "lastExit");
         _cleanup_free_ char *exited = member_ago(worker, "lastExitTime");
         Slice task, tasks = member_array(worker, "tasks");
@@ -312,7 +333,7 @@ static void print_worker(const Ctl *ctl, Slice worker)
                              age ?: "-", memory ?: "-");
         }
         print_label("Heartbeat");
-        (void)printf(heartbeat ? "%s ago\n" : "%s\n", heartbeat ?: "none");
+        print_ago(heartbeat, "none");
         print_line("Status", member_text(worker, "statusText"));
         print_label("Tasks");
         (void)printf("%lld processed, %zu in hand\n",

@@ -207,6 +207,11 @@ static void send_batch(Upload *upload)
                 stop(upload, code);
 }
 
+static bool is_error(const char *error, const char *name)
+{
+        return error && slice_is(wire_member_name(slice_from_string(error)), name);
+}
+
 static void take_result(Upload *upload, uint64_t line, Slice result)
 {
         _cleanup_free_ char *error = NULL, *message = NULL, *id = NULL;
@@ -222,11 +227,12 @@ static void take_result(Upload *upload, uint64_t line, Slice result)
         }
         error = member_text(result, "error");
         message = member_text(result, "message");
-        (void)snprintf(text, sizeof(text), "%s%s%s", error ?: "refused", message ? ": " : "",
-                       message ?: "");
+        (void)snprintf(text, sizeof(text), "%s%s%s%s", error ?: "refused", message ? ": " : "",
+                       message ?: "",
+                       is_error(error, "TypeNotServed") ? " (--force submits it all the same)"
+                                                        : "");
         report_fault(upload, line, text);
-        if (error && slice_is(wire_member_name(slice_from_string(error)), "QueueFull") &&
-            !upload->stopped)
+        if (is_error(error, "QueueFull") && !upload->stopped)
                 stop(upload, ctl_fail(EXIT_REFUSED, "stopped at line %llu: the queue is full",
                                       (unsigned long long)line));
 }

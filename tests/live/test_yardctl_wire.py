@@ -164,7 +164,7 @@ class Yardctl(unittest.TestCase):
         self.serve(ListPools={"pools": [POOL]}, ListWorkers={"workers": [WORKER]})
         out = self.ctl("status", "thumbnail").stdout
         self.assertEqual(self.sent(), ("ListWorkers", {"pool": "thumbnail"}))
-        for text in ("pool thumbnail", "4 wanted, 3 running, 2 busy", "17 due (the oldest for 3m 20s), 3 delayed", "25%",
+        for text in ("pool thumbnail", "4 wanted, 3 running, 2 busy", "17 (3 delayed), the oldest for 3m 20s", "25%",
                      "limits.processes", "install it", "thumbnail/2", "4711", "t-1", "40% scale: 3 of 7", "10M", "SEGV"):
             self.assertIn(text, out)
 
@@ -172,7 +172,7 @@ class Yardctl(unittest.TestCase):
         self.serve(ListWorkers={"workers": [WORKER]})
         out = self.ctl("status", "thumbnail/2").stdout
         self.assertEqual(self.sent(), ("ListWorkers", {"name": "thumbnail/2"}))
-        for text in ("worker thumbnail/2", "pid 4711, up 1m, 10M", "1s ago", "t-1 (thumbnail), attempt 2, for 5s",
+        for text in ("worker thumbnail/2", "pid 4711, up 1m, 10M", "Heartbeat: 1s ago", "t-1 (thumbnail), attempt 2, for 5s",
                      "7 processed, 1 in hand", "killed by signal SEGV"):
             self.assertIn(text, out)
 
@@ -477,11 +477,53 @@ class Yardctl(unittest.TestCase):
         self.ctl("call", "Anything", "nonsense", status=2)
 
     def test_complete(self):
-        self.serve(ListNames={"names": ["a", "b"]})
-        self.assertEqual(self.ctl("__complete", "pools").stdout, "a\nb\n")
-        self.assertEqual(self.sent(), ("ListNames", {"kind": "pools"}))
+        def names(*words):
+            return self.ctl("__complete", "--", *words).stdout.split()
+
+        self.serve(ListNames=lambda p: {"names": {"pools": ["thumb", "hash"], "types": ["a b", "thumb"],
+                                                  "workers": ["thumb/1"], "sources": ["local"]}[p["kind"]]})
+        self.assertEqual(names("s"), ["status", "submit", "scale", "set"])
+        self.assertEqual(names("li"), ["list"])
+        self.assertEqual(names("list", ""), ["pools", "workers", "tasks", "sources"])
+        self.assertEqual(names("task", "re"), ["retry"])
+        self.assertEqual(names("pause", ""), ["thumb", "hash"])
+        self.assertEqual(names("--json", "pause", "th"), ["thumb"])
+        self.assertEqual(names("status", "th"), ["thumb", "thumb/1"])
+        self.assertEqual(self.ctl("__complete", "--", "submit", "").stdout, "a b\nthumb\n")
+        self.assertEqual(names("list", "tasks", "--source", ""), ["local"])
+        self.assertEqual(names("list", "tasks", "--status", "FAILED"), ["FAILED", "FAILED_WITH_TERMINAL_ERROR"])
+        self.assertEqual(names("submit", "--from", ""), [":files"])
+        self.assertEqual(names("restart", "thumb", "--r"), ["--rolling"])
+        self.assertEqual(names("log-level", "in"), ["info"])
+        self.assertIn("--no-legend", names("--"))
+        self.assertEqual(names("nonsense", ""), [])
         self.serve()
-        self.assertEqual(self.ctl("__complete", "pools").stdout, "")
+        self.assertEqual(names("pause", ""), [])
+
+    def complete_in(self, shell, line):
+        """What the shell makes of a line and a Tab at its end."""
+        scripts = os.path.join(harness.SOURCE_ROOT, "packaging", "completions")
+        environment = {**os.environ, "YARDMASTER_SOCKET": self.path,
+                       "PATH": os.path.dirname(harness.YARDCTL) + ":" + os.environ["PATH"]}
+        program = {
+            "bash": f"""source {scripts}/yardctl.bash
+                COMP_WORDS=({line} '') COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMPREPLY=()
+                _yardctl 2>/dev/null; printf '%s\n' "${{COMPREPLY[@]}}" """,
+            "zsh": f"""compadd() {{ local name=$@[-1]; print -rl -- "${{(@P)name}}" }}
+                words=({line} ''); CURRENT=${{#words}}
+                source {scripts}/_yardctl""",
+        }[shell]
+        result = subprocess.run([shell, "-c", program], env=environment, capture_output=True, text=True, check=False)
+        self.assertEqual(result.stderr, "")
+        return result.stdout.splitlines()
+
+    def test_shells(self):
+        self.serve(ListNames={"names": ["thumb nail", "hash"]})
+        for shell in ("bash", "zsh"):
+            with self.subTest(shell=shell):
+                spaced = {"bash": r"thumb\ nail", "zsh": "thumb nail"}[shell]
+                self.assertEqual(self.complete_in(shell, "yardctl pause"), [spaced, "hash"])
+                self.assertEqual(self.complete_in(shell, "yardctl task"), ["show", "cancel", "retry", "update", "delete"])
 
     # The client itself
 
