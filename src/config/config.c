@@ -67,6 +67,47 @@ ConfigPool *config_pool_unref(ConfigPool *pool)
         return NULL;
 }
 
+static int copy_sources(const Config *config, Config *copy)
+{
+        copy->sources = calloc(MAX(config->n_sources, (size_t)1), sizeof(*copy->sources));
+        if (!copy->sources)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_sources; i++) {
+                int r = source_copy(config->sources[i], &copy->sources[i]);
+                if (r < 0)
+                        return r;
+                copy->n_sources++;
+        }
+        return 0;
+}
+
+int config_with_pools(const Config *config, const ConfigPool *const *pools, size_t n_pools,
+                      Config **ret)
+{
+        _cleanup_(config_unrefp) Config *copy = calloc(1, sizeof(*copy));
+
+        if (!copy)
+                return -ENOMEM;
+        copy->n_ref = 1;
+        copy->path = strdup(config->path);
+        copy->pools = calloc(MAX(n_pools, (size_t)1), sizeof(*copy->pools));
+        if (!copy->path || !copy->pools)
+                return -ENOMEM;
+        int r = object_copy(SCHEMA_TOP, config, copy);
+        if (r < 0)
+                return r;
+        r = config_origins_copy(config->origins, &copy->origins);
+        if (r < 0)
+                return r;
+        r = copy_sources(config, copy);
+        if (r < 0)
+                return r;
+        for (; copy->n_pools < n_pools; copy->n_pools++)
+                copy->pools[copy->n_pools] = config_pool_ref((ConfigPool *)pools[copy->n_pools]);
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
 ConfigPool *config_find_pool(const Config *config, const char *name)
 {
         for (size_t i = 0; i < config->n_pools; i++)

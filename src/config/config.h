@@ -156,6 +156,11 @@ ConfigPool *config_pool_ref(ConfigPool *pool);
 ConfigPool *config_pool_unref(ConfigPool *pool);
 DEFINE_CLEANUP(ConfigPool *, config_pool_unref);
 
+/* A copy of config with these pools in place of its own (references are taken): what really holds
+ * after `yardctl set`. */
+int config_with_pools(const Config *config, const ConfigPool *const *pools, size_t n_pools,
+                      Config **ret);
+
 ConfigPool *config_find_pool(const Config *config, const char *name);
 ConfigSource *config_find_source(const Config *config, const char *name);
 
@@ -179,7 +184,7 @@ ConfigDiagnostics *config_diagnostics_free(ConfigDiagnostics *diagnostics);
 DEFINE_CLEANUP(ConfigDiagnostics *, config_diagnostics_free);
 
 /* The whole effective configuration: as libconfig text with a comment on each line that says where
- * the value came from (file:line, "defaults" or "default"), or as JSON
+ * the value came from ("file:line", "defaults (file:line)", "default" or "set"), or as JSON
  * {"path":…,"settings":[{"path","value","origin","live"}]}. */
 int config_dump_text(const Config *config, Buffer *buffer);
 int config_dump_json(const Config *config, Buffer *buffer);

@@ -119,6 +119,27 @@ int source_new(const char *name, ConfigSource **ret)
         return 0;
 }
 
+int source_copy(const ConfigSource *source, ConfigSource **ret)
+{
+        _cleanup_(config_source_freep) ConfigSource *copy = NULL;
+
+        int r = source_new(source->name, &copy);
+        if (r < 0)
+                return r;
+        r = object_copy(SCHEMA_SOURCE, source, copy);
+        if (r < 0)
+                return r;
+        r = config_origins_copy(source->origins, &copy->origins);
+        if (r < 0)
+                return r;
+        copy->line = source->line;
+        copy->file = strdup(source->file);
+        if (!copy->file)
+                return -ENOMEM;
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
 ConfigSource *config_source_free(ConfigSource *source)
 {
         if (!source)

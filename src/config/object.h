@@ -17,6 +17,7 @@ int config_pool_make(const char *name, ConfigPool **ret);
 int pool_copy(const ConfigPool *pool, const char *name, ConfigPool **ret);
 
 int source_new(const char *name, ConfigSource **ret);
+int source_copy(const ConfigSource *source, ConfigSource **ret);
 ConfigSource *config_source_free(ConfigSource *source);
 DEFINE_CLEANUP(ConfigSource *, config_source_free);
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <assert.h>
-#include "config/schema.h"
+#include "config/schema-pool.h"
 
 /* In the order of LOG_*, as base/log.h names them. */
 static const char *const log_level_names[] = { "emerg",  "alert", "crit",  "error", "warning",
                                                "notice", "info",  "debug", NULL };
-static const char *const mode_names[] = { "per-task", "persistent", "library", NULL };
 static const char *const source_type_names[] = { "queue", NULL };
 static const char *const durability_names[] = { "full", "normal", NULL };
 static const char *const event_names[] = {
@@ -26,15 +25,10 @@ static const char *const event_names[] = {
 };
 
 #define MIB ((uint64_t)1024 * 1024)
-#define GIB (1024 * MIB)
-#define TIB (1024 * GIB)
-
-/* What limits.output may not pass: the largest message anywhere is 16 MiB. */
-#define OUTPUT_MAX (16 * MIB)
+#define TIB (1024 * 1024 * MIB)
 
 #define TOP(member)    offsetof(Config, member)
 #define SOURCE(member) offsetof(ConfigSource, member)
-#define POOL(member)   offsetof(ConfigPool, member)
 
 static const SchemaRow top_rows[] = {
         { .key = "socket",
@@ -161,344 +155,8 @@ static const SchemaRow source_rows[] = {
                   "waits for ever. 0: priority decides nothing." },
 };
 
-static const SchemaRow pool_rows[] = {
-        { .key = "source",
-          .type = SCHEMA_STRING,
-          .role = SCHEMA_SOURCE_NAME,
-          .change = SCHEMA_REPLACE,
-          .flags = SCHEMA_REQUIRED | SCHEMA_NOT_EMPTY,
-          .offset = POOL(source),
-          .help = "The name of the source that tasks come from." },
-        { .key = "task_type",
-          .type = SCHEMA_STRINGS,
-          .role = SCHEMA_TASK_TYPES,
-          .change = SCHEMA_REPLACE,
-          .flags = SCHEMA_NOT_EMPTY,
-          .offset = POOL(task_type),
-          .fallback_text = "the pool's name",
-          .help = "The type of task it executes, or a list of types, which share its capacity "
-                  "fairly. On one source, a type belongs to one pool." },
-        { .key = "handler.mode",
-          .type = SCHEMA_ENUM,
-          .change = SCHEMA_RESTART,
-          .offset = POOL(handler.mode),
-          .fallback = "per-task",
-          .names = mode_names,
-          .help = "How *handler.command* is run. *per-task*: one process per task, the task on "
-                  "its standard input. *persistent*: it stays, and takes one task after the other "
-                  "as lines of JSON, see yardmaster-protocol(7)." },
-        { .key = "handler.command",
-          .type = SCHEMA_STRINGS,
-          .role = SCHEMA_PROGRAM,
-          .change = SCHEMA_RESTART,
-          .flags = SCHEMA_NOT_EMPTY,
-          .handlers = SCHEMA_FOR_COMMAND,
-          .offset = POOL(handler.command),
-          .fallback_text = "none",
-          .help = "Program and arguments; no shell is involved. A name without a slash is looked "
-                  "up in the daemon's *PATH*. Each pool has either this or *handler.library*." },
-        { .key = "handler.library",
-          .type = SCHEMA_STRING,
-          .role = SCHEMA_LIBRARY,
-          .change = SCHEMA_RESTART,
-          .flags = SCHEMA_NOT_EMPTY,
-          .handlers = SCHEMA_FOR_LIBRARY,
-          .offset = POOL(handler.library),
-          .fallback_text = "none",
-          .help = "A shared object with a handler, see yardmaster-handler(3). A name without a "
-                  "slash is looked up in the folders of *YARDMASTER_HANDLER_PATH*, separated by "
-                  "colons, if that is set, then in the folder of installed handlers." },
-        { .key = "handler.config",
-          .type = SCHEMA_JSON,
-          .change = SCHEMA_RESTART,
-          .handlers = SCHEMA_FOR_LIBRARY,
-          .offset = POOL(handler.config),
-          .fallback = "{}",
-          .help = "A group of anything, which the library's *init* gets as JSON." },
-        { .key = "handler.threads",
-          .type = SCHEMA_UINT,
-          .change = SCHEMA_RESTART,
-          .handlers = SCHEMA_FOR_LIBRARY,
-          .offset = POOL(handler.threads),
-          .minimum = 1,
-          .maximum = 256,
-          .fallback = "1",
-          .help = "Threads in each process, and so tasks at a time." },
-        { .key = "handler.notify",
-          .type = SCHEMA_BOOL,
-          .change = SCHEMA_RESTART,
-          .handlers = SCHEMA_FOR_LASTING,
-          .offset = POOL(handler.notify),
-          .fallback = "false",
-          .help = "Whether a worker says *READY=1* when it can take tasks, see sd_notify(3). "
-                  "Else it can as soon as it was started." },
-        { .key = "workers",
-          .type = SCHEMA_UINT,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(workers),
-          .maximum = 1024,
-          .fallback = "1",
-          .help = "How many processes run at a time. 0: the pool fetches nothing." },
-        { .key = "concurrency",
-          .type = SCHEMA_UINT,
-          .change = SCHEMA_LIVE,
-          .handlers = SCHEMA_FOR_PERSISTENT,
-          .offset = POOL(concurrency),
-          .minimum = 1,
-          .maximum = 4096,
-          .fallback = "1",
-          .help = "Tasks at a time in each process. 1 for per-task commands; a library has "
-                  "*handler.threads* instead." },
-        { .key = "rate",
-          .type = SCHEMA_RATE,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(rate_count),
-          .minimum = 1,
-          .maximum = 1000000000,
-          .fallback = "none",
-          .help = "How many tasks are started per time: *10/s*, *600/m*, *1/5s*. *none*: as many "
-                  "as there are." },
-        { .key = "task_timeout",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .flags = SCHEMA_INFINITY,
-          .offset = POOL(task_timeout_usec),
-          .minimum = 1000,
-          .maximum = 3650 * USEC_PER_DAY,
-          .fallback = "1h",
-          .help = "How long one execution may take. Then the task has failed, and its process is "
-                  "ended (TERM, and KILL after *stop_timeout*)." },
-        { .key = "watchdog",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_RESTART,
-          .flags = SCHEMA_ZERO,
-          .offset = POOL(watchdog_usec),
-          .minimum = 10 * 1000,
-          .maximum = USEC_PER_DAY,
-          .fallback = "0",
-          .help = "A worker that holds a task and gives no sign of life for so long is killed and "
-                  "replaced. It finds the value in *WATCHDOG_USEC*. 0: off." },
-        { .key = "start_timeout",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(start_timeout_usec),
-          .minimum = 1000,
-          .maximum = USEC_PER_DAY,
-          .fallback = "10s",
-          .help = "How long a worker may take until it is ready." },
-        { .key = "stop_timeout",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(stop_timeout_usec),
-          .maximum = USEC_PER_DAY,
-          .fallback = "10s",
-          .help = "How long a worker may take for each step of being stopped: after a cancel, and "
-                  "after SIGTERM, before SIGKILL." },
-        { .key = "retry.attempts",
-          .type = SCHEMA_UINT,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(retry.attempts),
-          .minimum = 1,
-          .maximum = 1000,
-          .fallback = "3",
-          .help = "How many executions a task gets in all, where its submitter did not say." },
-        { .key = "retry.backoff",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(retry.backoff.base_usec),
-          .maximum = 365 * USEC_PER_DAY,
-          .fallback = "1s",
-          .help = "Pause before the second execution; it doubles with each further one." },
-        { .key = "retry.backoff_max",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(retry.backoff.max_usec),
-          .maximum = 365 * USEC_PER_DAY,
-          .fallback = "1m",
-          .help = "Longest such pause." },
-        { .key = "restart.backoff",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(restart.backoff.base_usec),
-          .minimum = 1000,
-          .maximum = USEC_PER_DAY,
-          .fallback = "200ms",
-          .help = "Pause before a crashed worker is started again; it doubles with each crash in a "
-                  "row." },
-        { .key = "restart.backoff_max",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(restart.backoff.max_usec),
-          .minimum = 1000,
-          .maximum = USEC_PER_DAY,
-          .fallback = "30s",
-          .help = "Longest such pause." },
-        { .key = "error_backoff.after",
-          .type = SCHEMA_UINT,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(error_backoff.after),
-          .maximum = 1000000,
-          .fallback = "0",
-          .help = "After so many failed tasks in a row, the pool fetches no new one for the delay. "
-                  "0: off." },
-        { .key = "error_backoff.delay",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(error_backoff.backoff.base_usec),
-          .minimum = 1000,
-          .maximum = USEC_PER_DAY,
-          .fallback = "5s",
-          .help = "That delay; it doubles while tasks go on failing." },
-        { .key = "error_backoff.max",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(error_backoff.backoff.max_usec),
-          .minimum = 1000,
-          .maximum = USEC_PER_DAY,
-          .fallback = "1m",
-          .help = "Longest such delay." },
-        { .key = "recycle.tasks",
-          .type = SCHEMA_UINT,
-          .change = SCHEMA_LIVE,
-          .handlers = SCHEMA_FOR_LASTING,
-          .offset = POOL(recycle.tasks),
-          .maximum = 1000000000,
-          .fallback = "0",
-          .help = "A worker is replaced after about so many tasks. 0: never." },
-        { .key = "recycle.age",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .flags = SCHEMA_ZERO,
-          .handlers = SCHEMA_FOR_LASTING,
-          .offset = POOL(recycle.age_usec),
-          .minimum = USEC_PER_SEC,
-          .maximum = 3650 * USEC_PER_DAY,
-          .fallback = "0",
-          .help = "A worker is replaced at about this age, between tasks. 0: never." },
-        { .key = "recycle.memory",
-          .type = SCHEMA_SIZE,
-          .change = SCHEMA_LIVE,
-          .flags = SCHEMA_ZERO,
-          .handlers = SCHEMA_FOR_LASTING,
-          .offset = POOL(recycle.memory),
-          .minimum = MIB,
-          .maximum = 64 * TIB,
-          .fallback = "0",
-          .help = "A worker that has grown to this much memory is replaced, between tasks. 0: "
-                  "never." },
-        { .key = "limits.memory",
-          .type = SCHEMA_SIZE,
-          .change = SCHEMA_LIVE,
-          .flags = SCHEMA_ZERO,
-          .offset = POOL(limits.memory),
-          .minimum = MIB,
-          .maximum = 64 * TIB,
-          .fallback = "0",
-          .help = "A worker whose processes together hold more memory is killed. Looked at once a "
-                  "second. 0: no limit." },
-        { .key = "limits.processes",
-          .type = SCHEMA_UINT64,
-          .change = SCHEMA_RESTART,
-          .offset = POOL(limits.processes),
-          .maximum = 4194304,
-          .fallback = "0",
-          .help = "Processes and threads of one worker. Enforced only where the daemon has cgroups "
-                  "of its own; *yardctl status* says so. 0: no limit." },
-        { .key = "limits.open_files",
-          .type = SCHEMA_UINT64,
-          .change = SCHEMA_RESTART,
-          .flags = SCHEMA_ZERO,
-          .offset = POOL(limits.open_files),
-          .minimum = 16,
-          .maximum = 1048576,
-          .fallback = "0",
-          .help = "Open files of each process. 0: as the daemon." },
-        { .key = "limits.output",
-          .type = SCHEMA_SIZE,
-          .change = SCHEMA_LIVE,
-          .offset = POOL(limits.output),
-          .minimum = 1024,
-          .maximum = OUTPUT_MAX,
-          .fallback = "1M",
-          .help = "Largest result of a task: the message of a persistent worker or a library, all "
-                  "of the standard output of a per-task command." },
-        { .key = "limits.cpu",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .flags = SCHEMA_ZERO,
-          .handlers = SCHEMA_FOR_PER_TASK,
-          .offset = POOL(limits.cpu_usec),
-          .minimum = USEC_PER_SEC,
-          .maximum = 365 * USEC_PER_DAY,
-          .fallback = "0",
-          .help = "CPU time of a per-task command, in whole seconds. 0: no limit." },
-        { .key = "environment",
-          .type = SCHEMA_ENVIRONMENT,
-          .change = SCHEMA_RESTART,
-          .offset = POOL(environment_own),
-          .fallback_text = "none",
-          .help = "Variables for the handler, beside the daemon's own without those that systemd "
-                  "gave it. A group *{ LANG = \"C.UTF-8\"; }*, or a list of *\"NAME=value\"* for "
-                  "names that begin with an underscore. Those of *defaults* are kept unless the "
-                  "pool sets the same name." },
-        { .key = "environment_file",
-          .type = SCHEMA_STRING,
-          .role = SCHEMA_ENV_FILE,
-          .change = SCHEMA_RESTART,
-          .flags = SCHEMA_NOT_EMPTY | SCHEMA_SECRET,
-          .offset = POOL(environment_file),
-          .fallback_text = "none",
-          .help = "A file with such variables as lines *NAME=value*; quotes around the value are "
-                  "taken off, lines that begin with # or ; are comments. *environment* wins over "
-                  "it. It is read when the configuration is loaded, and refused if others can "
-                  "read it or anyone but its owner can write it." },
-        { .key = "working_directory",
-          .type = SCHEMA_STRING,
-          .role = SCHEMA_DIRECTORY,
-          .change = SCHEMA_RESTART,
-          .flags = SCHEMA_NOT_EMPTY,
-          .offset = POOL(working_directory),
-          .fallback_text = "the daemon's",
-          .help = "Where the handler starts. Must exist." },
-        { .key = "nice",
-          .type = SCHEMA_INT,
-          .change = SCHEMA_RESTART,
-          .offset = POOL(nice),
-          .minimum = -20,
-          .maximum = 19,
-          .fallback = "0",
-          .help = "CPU priority of the handler, see nice(1): higher is slower. Below 0 needs "
-                  "privileges." },
-        { .key = "terminal_exit_codes",
-          .type = SCHEMA_INTS,
-          .change = SCHEMA_LIVE,
-          .handlers = SCHEMA_FOR_PER_TASK,
-          .offset = POOL(terminal_exit_codes),
-          .minimum = 1,
-          .maximum = 255,
-          .fallback_text = "none",
-          .help = "Exit codes of a per-task command that mean that no retry can help "
-                  "(*FAILED_WITH_TERMINAL_ERROR*)." },
-        { .key = "leave_children",
-          .type = SCHEMA_BOOL,
-          .change = SCHEMA_LIVE,
-          .handlers = SCHEMA_FOR_PER_TASK,
-          .offset = POOL(leave_children),
-          .fallback = "false",
-          .help = "Whether processes that a per-task command left behind live on. Else they are "
-                  "ended with it." },
-};
-
-static_assert(offsetof(ConfigPool, rate_interval_usec) ==
-                      offsetof(ConfigPool, rate_count) + sizeof(uint64_t),
-              "SCHEMA_RATE wants count and interval side by side");
-static_assert(offsetof(ConfigPool, n_terminal_exit_codes) ==
-                      offsetof(ConfigPool, terminal_exit_codes) + sizeof(int *),
-              "SCHEMA_INTS wants pointer and count side by side");
-static_assert(ELEMENTSOF(mode_names) == _HANDLER_MODE_MAX + 1, "a name per mode");
 static_assert(ELEMENTSOF(source_type_names) == _SOURCE_TYPE_MAX + 1, "a name per type");
 static_assert(ELEMENTSOF(durability_names) == _DURABILITY_MAX + 1, "a name per durability");
-static_assert(sizeof(HandlerMode) == sizeof(int), "SCHEMA_ENUM is stored as int");
 
 static const struct {
         const SchemaRow *rows;
@@ -506,7 +164,7 @@ static const struct {
 } scopes[] = {
         [SCHEMA_TOP] = { top_rows, ELEMENTSOF(top_rows) },
         [SCHEMA_SOURCE] = { source_rows, ELEMENTSOF(source_rows) },
-        [SCHEMA_POOL] = { pool_rows, ELEMENTSOF(pool_rows) },
+        [SCHEMA_POOL] = { schema_pool_rows, SCHEMA_POOL_ROWS },
 };
 static_assert(ELEMENTSOF(scopes) == _SCHEMA_SCOPE_MAX, "a table per scope");
 

@@ -193,15 +193,34 @@ int method_list_names(ControlCall *call, void *userdata)
 
 /* Configuration */
 
+/* As the files have it, but the pools as they are now: scale and set change them until a restart.
+ */
+static int current_config(const Manager *manager, Config **ret)
+{
+        const Config *config = manager_config(manager);
+        _cleanup_free_ const ConfigPool **pools =
+                calloc(MAX(config->n_pools, (size_t)1), sizeof(*pools));
+
+        if (!pools)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_pools; i++) {
+                const Pool *pool = manager_find_pool(manager, config->pools[i]->name);
+                pools[i] = pool ? pool_config(pool) : config->pools[i];
+        }
+        return config_with_pools(config, pools, config->n_pools, ret);
+}
+
 int method_dump_config(ControlCall *call, void *userdata)
 {
+        _cleanup_(config_unrefp) Config *config = NULL;
         _cleanup_(buffer_deinit) Buffer text = BUFFER_NULL(WIRE_MESSAGE_MAX / 4);
         _cleanup_(buffer_deinit) Buffer json = BUFFER_NULL(WIRE_MESSAGE_MAX / 2);
         _cleanup_(buffer_deinit) Buffer reply = BUFFER_NULL(WIRE_MESSAGE_MAX);
-        const Config *config = manager_config(userdata);
         int r;
 
-        r = config_dump_text(config, &text);
+        r = current_config(userdata, &config);
+        if (r >= 0)
+                r = config_dump_text(config, &text);
         if (r >= 0)
                 r = config_dump_json(config, &json);
         if (r >= 0)

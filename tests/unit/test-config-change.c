@@ -232,5 +232,28 @@ START_TEST(test_unreloadable)
 }
 END_TEST
 
+/* The dump of what really holds. */
+START_TEST(test_with_pools)
+{
+        _cleanup_(config_unrefp) Config *config = load_sample();
+        _cleanup_(config_unrefp) Config *current = NULL;
+        _cleanup_(config_pool_unrefp) ConfigPool *altered = NULL;
+        Buffer buffer = BUFFER_NULL(SIZE_MAX);
+
+        assert_with(config->pools[0], "workers", "9", &altered);
+        const ConfigPool *pools[] = { altered, config->pools[1] };
+        ck_assert_int_eq(config_with_pools(config, pools, 2, &current), 0);
+        ck_assert_ptr_null(config_unreloadable(config, current));
+        ck_assert_ptr_eq(config_find_pool(current, "lasting"), config->pools[1]);
+        ck_assert_str_eq(config_find_source(current, "r")->file, config->sources[1]->file);
+
+        ck_assert_int_eq(config_dump_text(current, &buffer), 0);
+        _cleanup_free_ char *text = buffer_steal_string(&buffer);
+        ck_assert_ptr_nonnull(strstr(text, "workers = 9;  # set\n"));
+        ck_assert_ptr_nonnull(strstr(text, "workers = 1;  # default\n"));
+        scratch_remove(folder);
+}
+END_TEST
+
 UNIT_MAIN("config-change", test_with, test_with_each_type, test_with_refused,
-          test_compare_every_key, test_compare, test_unreloadable);
+          test_compare_every_key, test_compare, test_unreloadable, test_with_pools);
