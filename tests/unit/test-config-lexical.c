@@ -98,8 +98,8 @@ START_TEST(test_accepted)
                 "a = \"x\" \"y\" /* c */ \"z\";",
                 "a = \"multi\nline // no comment /* \\\" \\\\\";",
                 "a = ( 1, \"x\", true, 1.5, ( ), [ 1 ], { b = 1; } );",
-                "a = [ 1, -2, +3, 0x1F ]; b = [ 1L, 2LL ]; c = [ true, FALSE ]; d = [ .5, 1., 1e5 "
-                "]",
+                "a = [ 1, -2, +3, 0x1F ]; b = [ 1L, 2LL ]; c = [ true, FALSE ];",
+                "d = [ .5, 1., 1e5 ]",
                 "a*b-c_d = 2147483647; b = -2147483648; c = 0x7fffffff;",
                 "a = 9223372036854775807L; b = -9223372036854775808L; c = 0x7fffffffffffffffL;",
                 "a = 1 # x\n;b = 2 // y\n",
