@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "build-config.h"
@@ -141,7 +142,8 @@ static int serve(const char *path)
         log_set_level(config->log_level);
         r = manager_new(&daemon.manager, config, &problem);
         if (r != 0) {
-                log_error("cannot start: %s", problem ? problem : strerror(r < 0 ? -r : EIO));
+                log_event(LOG_ERR, (&(LogFields){ .message_id = LOG_ID_CANNOT_START }),
+                          "cannot start: %s", problem ? problem : strerror(r < 0 ? -r : EIO));
                 return r == MANAGER_E_LOCKED ? EXIT_LOCKED : EXIT_FAILURE;
         }
         r = start_control(&daemon, config);

@@ -9,6 +9,7 @@
 #include "manager/manager-internal.h"
 
 #include <stdio.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 
 /* How often progress is looked at, and for how long systemd is asked to wait beyond it. */
@@ -80,21 +81,24 @@ static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec
         manager->drain_stage = stage;
         switch (stage) {
         case DRAIN_FINISHING:
-                log_notice("draining: %u tasks in hand, %.6gs to finish them", running,
-                           deadline_usec == USEC_INFINITY
-                                   ? -1.0
-                                   : (double)deadline_usec / (double)USEC_PER_SEC);
+                log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_BEGUN }),
+                          "draining: %u tasks in hand, %.6gs to finish them", running,
+                          deadline_usec == USEC_INFINITY
+                                  ? -1.0
+                                  : (double)deadline_usec / (double)USEC_PER_SEC);
                 manager->drain_deadline_usec = usec_add(now, deadline_usec);
                 for_all_pools(manager, pool_drain);
                 break;
         case DRAIN_STOPPING:
-                log_notice("draining: stopping what still runs, %u tasks go back", running);
+                log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
+                          "draining: stopping what still runs, %u tasks go back", running);
                 manager->drain_deadline_usec =
                         usec_add(now, usec_add(3 * longest_stop(manager), DRAIN_KILL_MARGIN_USEC));
                 for_all_pools(manager, pool_stop);
                 break;
         case DRAIN_KILLING:
-                log_warning("draining: killing what still runs, %u tasks go back", running);
+                log_event(LOG_WARNING, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
+                          "draining: killing what still runs, %u tasks go back", running);
                 manager->drain_deadline_usec = USEC_INFINITY;
                 for_all_pools(manager, pool_kill);
                 break;
@@ -198,6 +202,6 @@ void manager_check_drain(Manager *manager)
         for (size_t i = 0; i < manager->n_pools; i++)
                 if (pool_state(manager->pools[i]) != POOL_STATE_STOPPED)
                         return;
-        log_notice("drained");
+        log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_ENDED }), "drained");
         (void)sd_event_exit(manager->event, 0);
 }

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "build-config.h"
@@ -67,8 +68,9 @@ void manager_update_state(Manager *manager)
             all_pools_settled(manager)) {
                 manager->state = MANAGER_RUNNING;
                 notify_ready(manager->notify);
-                log_info("ready: %zu pools, %zu sources, socket %s", manager->n_pools,
-                         manager->n_sources, manager->config->socket);
+                log_event(LOG_INFO, (&(LogFields){ .message_id = LOG_ID_STARTED }),
+                          "ready: %zu pools, %zu sources, socket %s", manager->n_pools,
+                          manager->n_sources, manager->config->socket);
         }
         describe_pools(manager, pools, sizeof(pools));
         (void)snprintf(manager->status_text, sizeof(manager->status_text), "%s%s%s%s",
@@ -128,6 +130,9 @@ static void tell_full(Manager *manager, const Source *source)
             now - manager->queue_full_usec < QUEUE_FULL_INTERVAL_USEC)
                 return;
         manager->queue_full_usec = now;
+        log_event(LOG_WARNING,
+                  (&(LogFields){ .source = source_name(source), .message_id = LOG_ID_QUEUE_FULL }),
+                  "source %s refuses tasks: it or its disk is full", source_name(source));
         manager_emit(manager, EVENT_QUEUE_FULL, source_name(source));
 }
 
@@ -144,8 +149,7 @@ static void on_queue_event(Source *source, const QueueEvent *event, void *userda
                 waiters_notify(&manager->waiters, source, event->id);
                 break;
         case QUEUE_EVENT_REFUSED:
-                if (event_set_has(wanted, EVENT_QUEUE_FULL))
-                        tell_full(manager, source);
+                tell_full(manager, source);
                 break;
         default:
                 break;
@@ -257,7 +261,8 @@ static int start_machinery(Manager *manager)
                 return r;
         r = reaper_sweep(manager->reaper);
         if (r > 0)
-                log_notice("killed %d processes that a dead daemon left behind", r);
+                log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_LEFTOVER_KILLED }),
+                          "killed %d processes that a dead daemon left behind", r);
         r = environment_for_workers(environ, &manager->environment);
         if (r < 0)
                 return r;

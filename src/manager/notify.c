@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include "base/list.h"
+#include "base/log-ids.h"
 #include "base/log.h"
 
 /* Messages that wait for a peer that does not read; the kernel holds about ten more. Further ones
@@ -131,7 +132,8 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
                 tell(notify, "WATCHDOG=1");
                 notify->complained = false;
         } else if (!notify->complained) {
-                log_error("a pool's supervision stands still: no watchdog ping");
+                log_event(LOG_ERR, (&(LogFields){ .message_id = LOG_ID_SUPERVISION_STALLED }),
+                          "a pool's supervision stands still: no watchdog ping");
                 notify->complained = true;
         }
         (void)sd_event_source_set_time(source,

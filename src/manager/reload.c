@@ -6,6 +6,7 @@
 #include "manager/manager-internal.h"
 
 #include <stdio.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "config/diff.h"
@@ -238,7 +239,8 @@ static int remember_problem(Manager *manager, const char *problem)
 
 static void reject(Manager *manager, const char *problem)
 {
-        log_error("reload refused, nothing has changed: %s", problem);
+        log_event(LOG_ERR, (&(LogFields){ .message_id = LOG_ID_CONFIG_REJECTED }),
+                  "reload refused, nothing has changed: %s", problem);
         if (remember_problem(manager, problem) < 0)
                 log_error("cannot remember why: out of memory");
         manager_emit(manager, EVENT_CONFIG_REJECTED, problem);
@@ -322,10 +324,10 @@ int manager_reload(Manager *manager, ReloadReport *ret)
         if (ret->diagnostics)
                 log_diagnostics(ret->diagnostics);
         if (r == 0) {
-                log_notice("reloaded %s: %zu pools added, %zu removed, %zu changed, %zu restarted",
-                           manager->config->path, strv_length(ret->added),
-                           strv_length(ret->removed), strv_length(ret->changed),
-                           strv_length(ret->restarted));
+                log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_CONFIG_RELOADED }),
+                          "reloaded %s: %zu pools added, %zu removed, %zu changed, %zu restarted",
+                          manager->config->path, strv_length(ret->added), strv_length(ret->removed),
+                          strv_length(ret->changed), strv_length(ret->restarted));
                 manager_emit(manager, EVENT_CONFIG_RELOADED, NULL);
         } else if (r == MANAGER_E_INVALID)
                 reject(manager, ret->diagnostics->lines[0]);

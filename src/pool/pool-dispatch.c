@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 
 bool pool_takes_tasks(const Pool *pool)
@@ -202,7 +203,8 @@ static void log_task_end(const Pool *pool, const Slot *slot, const Task *task,
                                  .worker = worker_name(slot->worker),
                                  .task_id = task->id,
                                  .task_type = task->type,
-                                 .status = status }),
+                                 .status = status,
+                                 .message_id = failed ? LOG_ID_TASK_FAILED : NULL }),
                   "task %s (%s) %s after %.6gs%s%.*s", task->id, task->type, status,
                   (double)run_usec / (double)USEC_PER_SEC, outcome->reason.size > 0 ? ": " : "",
                   (int)MIN(outcome->reason.size, (size_t)1000),
@@ -233,7 +235,8 @@ static void count_failure(Pool *pool, const Task *task, const Outcome *outcome)
         pool->error_backoff_usec =
                 usec_add(now, backoff_delay(&config->error_backoff.backoff,
                                             ++pool->n_error_backoffs, random_u64()));
-        log_event(LOG_WARNING, (&(LogFields){ .pool = config->name }),
+        log_event(LOG_WARNING,
+                  (&(LogFields){ .pool = config->name, .message_id = LOG_ID_ERROR_BACKOFF }),
                   "%u tasks failed in a row: fetching no new one for %.3gs", pool->n_errors_in_row,
                   (double)(pool->error_backoff_usec - now) / (double)USEC_PER_SEC);
 }

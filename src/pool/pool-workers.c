@@ -6,6 +6,7 @@
 #include "pool/pool-internal.h"
 
 #include <limits.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 
 #define REMEDY_EXEC                                                                                \
@@ -210,7 +211,9 @@ static void slot_start(Slot *slot, usec_t now)
         r = worker_start(slot->worker);
         if (r < 0) {
                 back_off(slot, now);
-                log_full(LOG_ERR, r, &(LogFields){ .pool = config->name },
+                log_full(LOG_ERR, r,
+                         &(LogFields){ .pool = config->name,
+                                       .message_id = LOG_ID_WORKER_CANNOT_START },
                          "cannot start worker %s, trying again: %m", worker_name(slot->worker));
         }
 }
@@ -337,6 +340,23 @@ static bool is_crash_loop(const Slot *slot, WorkerExitCause cause)
         return cause != WORKER_EXIT_TIMEOUT && cause != WORKER_EXIT_WATCHDOG;
 }
 
+static const char *log_id_of_exit(WorkerExitCause cause)
+{
+        switch (cause) {
+        case WORKER_EXIT_WATCHDOG:
+                return LOG_ID_WORKER_WATCHDOG;
+        case WORKER_EXIT_START_TIMEOUT:
+        case WORKER_EXIT_TIMEOUT:
+                return LOG_ID_WORKER_TIMEOUT;
+        case WORKER_EXIT_MEMORY:
+                return LOG_ID_WORKER_MEMORY;
+        case WORKER_EXIT_PROTOCOL:
+                return LOG_ID_WORKER_PROTOCOL;
+        default:
+                return LOG_ID_WORKER_CRASHED;
+        }
+}
+
 static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
 {
         Pool *pool = slot->pool;
@@ -352,7 +372,10 @@ static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
                 back_off(slot, now);
                 delay = slot->retry_usec - now;
         }
-        log_event(LOG_WARNING, (&(LogFields){ .pool = pool->config->name, .worker = name }),
+        log_event(LOG_WARNING,
+                  (&(LogFields){ .pool = pool->config->name,
+                                 .worker = name,
+                                 .message_id = log_id_of_exit(exit->cause) }),
                   "worker %s: %s; starting again in %.3gs", name, exit->text,
                   (double)delay / (double)USEC_PER_SEC);
         pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), REMEDY_CRASH);

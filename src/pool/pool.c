@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "config/diff.h"
@@ -53,7 +54,7 @@ void pool_mark(Pool *pool)
 
 void pool_fail(Pool *pool, PoolFailure failure, const char *message, const char *remedy)
 {
-        const LogFields fields = { .pool = pool->config->name };
+        const LogFields fields = { .pool = pool->config->name, .message_id = LOG_ID_POOL_FAILED };
 
         pool_stats_set_error(&pool->stats, message, strlen(message), remedy);
         if (failure == POOL_FAILURE_EXEC)
@@ -79,8 +80,9 @@ void pool_recover(Pool *pool)
         pool->failure = POOL_FAILURE_NONE;
         pool->probe_usec = 0;
         pool->n_probes = 0;
-        log_event(LOG_NOTICE, (&(LogFields){ .pool = pool->config->name }), "pool %s runs again",
-                  pool->config->name);
+        log_event(LOG_NOTICE,
+                  (&(LogFields){ .pool = pool->config->name, .message_id = LOG_ID_POOL_RECOVERED }),
+                  "pool %s runs again", pool->config->name);
         pool_emit(pool, EVENT_POOL_RECOVERED, NULL, NULL, NULL, NULL);
         pool_mark(pool);
 }
@@ -437,8 +439,9 @@ void pool_pause(Pool *pool)
         if (pool->paused)
                 return;
         pool->paused = true;
-        log_event(LOG_NOTICE, (&(LogFields){ .pool = pool->config->name }), "pool %s is paused",
-                  pool->config->name);
+        log_event(LOG_NOTICE,
+                  (&(LogFields){ .pool = pool->config->name, .message_id = LOG_ID_POOL_PAUSED }),
+                  "pool %s is paused", pool->config->name);
         pool_emit(pool, EVENT_POOL_PAUSED, NULL, NULL, NULL, NULL);
         pool_mark(pool);
 }
@@ -448,8 +451,9 @@ void pool_resume(Pool *pool)
         if (!pool->paused)
                 return;
         pool->paused = false;
-        log_event(LOG_NOTICE, (&(LogFields){ .pool = pool->config->name }), "pool %s is resumed",
-                  pool->config->name);
+        log_event(LOG_NOTICE,
+                  (&(LogFields){ .pool = pool->config->name, .message_id = LOG_ID_POOL_RESUMED }),
+                  "pool %s is resumed", pool->config->name);
         pool_emit(pool, EVENT_POOL_RESUMED, NULL, NULL, NULL, NULL);
         pool_mark(pool);
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/pidfd.h>
 #include "base/clock.h"
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/parse.h"
@@ -63,7 +64,8 @@ static void sweep_try(Sweep *sweep, pid_t pid)
                 return;
         if (pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0)
                 return;
-        log_warning("killed process %d, left behind by worker %s", pid, token);
+        log_event(LOG_WARNING, (&(LogFields){ .message_id = LOG_ID_LEFTOVER_KILLED }),
+                  "killed process %d, left behind by worker %s", pid, token);
         sweep->killed[sweep->n_killed++] = (struct pollfd){ .fd = TAKE_FD(fd), .events = POLLIN };
 }
 

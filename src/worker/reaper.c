@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include "base/clock.h"
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "worker/reaper.h"
 #include "worker/tree.h"
@@ -94,7 +95,8 @@ static void reaper_arm_sweep(Reaper *reaper)
 /* pid is a child that we have not reaped: its number cannot have changed hands. */
 static void reaper_kill_stranger(Reaper *reaper, pid_t pid, const char *token)
 {
-        log_warning("killing process %d, left behind by worker %s", pid, token);
+        log_event(LOG_WARNING, (&(LogFields){ .message_id = LOG_ID_LEFTOVER_KILLED }),
+                  "killing process %d, left behind by worker %s", pid, token);
         if (getpgid(pid) == pid)
                 (void)kill(-pid, SIGKILL);
         (void)kill(pid, SIGKILL);
