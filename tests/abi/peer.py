@@ -24,6 +24,10 @@ def runner(library, *arguments):
     return [RUNNER, *arguments, os.path.join(BUILT, library + ".so")]
 
 
+def is_built(library):
+    return os.path.exists(os.path.join(BUILT, library + ".so"))
+
+
 class Peer:
     """One worker process and what the daemon sees of it."""
 
