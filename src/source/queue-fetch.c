@@ -364,11 +364,14 @@ static int claim_new(QueueSubscription *subscription, ClaimJob **ret)
                 free(claim);
                 return -ENOMEM;
         }
-        for (size_t i = 0; i < subscription->n_types; i++) {
-                size_t turn = (subscription->turn + i) % subscription->n_types;
+        for (size_t i = 0, begin = subscription->turn; i < subscription->n_types; i++) {
+                size_t turn = (begin + i) % subscription->n_types;
 
-                if (has_some(subscription->types[turn]))
-                        claim->types[claim->n_types++] = subscription->types[turn];
+                if (!has_some(subscription->types[turn]))
+                        continue;
+                if (claim->n_types == 0)
+                        subscription->turn = (turn + 1) % subscription->n_types;
+                claim->types[claim->n_types++] = subscription->types[turn];
         }
         claim->subscription = subscription_ref(subscription);
         *ret = claim;
@@ -390,7 +393,6 @@ void queue_fetch(Queue *queue)
                         queue_retry_arm(queue);
                         return;
                 }
-                subscription->turn = (subscription->turn + 1) % subscription->n_types;
                 subscription->seen_generation = generation(subscription);
                 subscription->claiming = true;
                 queue_post(queue, &claim->job);
