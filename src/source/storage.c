@@ -18,7 +18,8 @@ struct Storage {
         sd_event_source *source;
         Mailbox inbox;
         Mailbox outbox;
-        size_t n_posted; /* the loop's: not done yet */
+        size_t n_posted;    /* the loop's: not done yet */
+        StorageJob barrier; /* of no database */
         StorageJob quit;
         _Atomic usec_t group_usec;  /* when the thread began its group; 0: idle */
         _Atomic usec_t commit_usec; /* how long the last commit took */
@@ -130,7 +131,8 @@ static void *storage_main(void *userdata)
                                 return NULL; /* the quit job, always the last */
                         db = run_group(storage, &waiting);
                         mailbox_take(&storage->inbox, &waiting);
-                        if (db_wal_pages(db) >= (list_is_empty(&waiting) ? CHECKPOINT_PAGES_IDLE
+                        if (db &&
+                            db_wal_pages(db) >= (list_is_empty(&waiting) ? CHECKPOINT_PAGES_IDLE
                                                                          : CHECKPOINT_PAGES_BUSY))
                                 (void)db_checkpoint(db);
                 }
@@ -174,7 +176,16 @@ void storage_post_all(Storage *storage, ListLink *jobs)
         mailbox_post_all(&storage->inbox, jobs);
 }
 
-void storage_drain(Storage *storage)
+static int barrier_run(StorageJob *job, Db *db)
+{
+        return 0;
+}
+
+static void barrier_done(StorageJob *job, int error)
+{
+}
+
+static void wait_for_jobs(Storage *storage)
 {
         struct pollfd outbox = { .fd = storage->outbox.event_fd, .events = POLLIN };
 
@@ -182,6 +193,16 @@ void storage_drain(Storage *storage)
                 (void)poll(&outbox, 1, -1);
                 finish_jobs(storage);
         }
+}
+
+/* The thread may still be at a checkpoint when the last job is done. It has left the database alone
+ * for good when it comes to the next group, which is the barrier. */
+void storage_drain(Storage *storage)
+{
+        wait_for_jobs(storage);
+        storage->barrier = (StorageJob){ .run = barrier_run, .done = barrier_done };
+        storage_post(storage, &storage->barrier);
+        wait_for_jobs(storage);
 }
 
 usec_t storage_stall_usec(Storage *storage)
