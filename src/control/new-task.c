@@ -19,6 +19,9 @@ typedef struct NewTaskParams {
         const char *source;
 } NewTaskParams;
 
+/* An attempts member that is not there: 0 is refused. */
+#define ABSENT INT64_MIN
+
 #define FIELD(key, type, required, member)                           \
         {                                                            \
                 key, type, required, offsetof(NewTaskParams, member) \
@@ -67,7 +70,8 @@ static int check_ranges(ControlCall *call, const NewTaskParams *params, QueueCon
                                  "priority: a whole number from -100 to 100");
         if (params->delay_msec < 0)
                 return object_to(ret, "InvalidTask", "delayMsec", "delayMsec: not below 0");
-        if (params->attempts < 0 || params->attempts > QUEUE_ATTEMPTS_MAX)
+        if (params->attempts != ABSENT &&
+            (params->attempts < 1 || params->attempts > QUEUE_ATTEMPTS_MAX))
                 return object_to(ret, "InvalidTask", "attempts",
                                  "attempts: a whole number from 1 to 1000000");
         if (params->conflict.size > 0)
@@ -132,7 +136,7 @@ static int choose_source(ControlCall *call, const Manager *manager, const NewTas
 int new_task_read(ControlCall *call, const Manager *manager, Slice object, bool force, NewTask *ret,
                   Objection *ret_objection)
 {
-        NewTaskParams params = { 0 };
+        NewTaskParams params = { .attempts = ABSENT };
         const char *wrong;
         int r;
 
@@ -153,12 +157,13 @@ int new_task_read(ControlCall *call, const Manager *manager, Slice object, bool 
                                   .delay_msec = params.delay_msec,
                                   .run_at_msec = params.run_msec,
                                   .unique_key = params.unique,
-                                  .attempts = (unsigned)params.attempts,
                                   .deadline_msec = params.deadline_msec,
                           } };
         r = check_ranges(call, &params, &ret->task.conflict, ret_objection);
         if (r != 0)
                 return r;
+        if (params.attempts != ABSENT)
+                ret->task.attempts = (unsigned)params.attempts;
         return choose_source(call, manager, &params, force, &ret->source, ret_objection);
 }
 
