@@ -200,17 +200,33 @@ static void update_switches(Pool *pool, usec_t now, usec_t *wake)
                 pool_release_queue(pool, "no worker of the pool can take it now");
         if (pool->error_backoff_usec > 0 && now >= pool->error_backoff_usec)
                 pool->error_backoff_usec = 0;
-        if (pool->reported == POOL_STATE_STARTING)
+        if (!pool->settled)
                 *wake = MIN(*wake, usec_add(pool->created_usec, pool->config->start_timeout_usec));
         if (pool->draining && pool->n_slots == 0 && !pool_is_stopped(pool))
                 *wake = MIN(*wake, usec_add(now, POOL_QUIET_INTERVAL_USEC));
+}
+
+/* Whether the state is another than at the last update. */
+static bool note_state(Pool *pool)
+{
+        PoolState state = pool_state(pool);
+
+        if (state == pool->reported)
+                return false;
+        if (pool->reported == POOL_STATE_STARTING)
+                log_event(LOG_INFO, (&(LogFields){ .pool = pool->config->name }),
+                          "pool %s is %s, %u of %u workers ready", pool->config->name,
+                          pool_state_to_string(state), pool_n_ready(pool), pool->config->workers);
+        pool->reported = state;
+        pool->settled |= state != POOL_STATE_STARTING;
+        return true;
 }
 
 static int on_update(sd_event_source *source, void *userdata)
 {
         Pool *pool = userdata;
         usec_t now = clock_monotonic_usec(), wake = USEC_INFINITY;
-        PoolState state;
+        bool changed;
         int r;
 
         pool->marked_usec = 0;
@@ -222,21 +238,14 @@ static int on_update(sd_event_source *source, void *userdata)
                 wake = MIN(wake, usec_add(now, USEC_PER_SEC));
         }
         pool_dispatch_queue(pool);
+        changed = note_state(pool);
         update_switches(pool, now, &wake);
         pool_update_credit(pool, now, &wake);
         update_minute(pool, now, &wake);
         set_timer(pool, wake);
 
-        state = pool_state(pool);
-        if (state == pool->reported)
-                return 0;
-        if (pool->reported == POOL_STATE_STARTING)
-                log_event(LOG_INFO, (&(LogFields){ .pool = pool->config->name }),
-                          "pool %s is %s, %u of %u workers ready", pool->config->name,
-                          pool_state_to_string(state), pool_n_ready(pool), pool->config->workers);
-        pool->reported = state;
-        pool->settled |= state != POOL_STATE_STARTING;
-        pool->context->on_change(pool, pool->context->userdata);
+        if (changed)
+                pool->context->on_change(pool, pool->context->userdata);
         return 0;
 }
 
