@@ -142,7 +142,7 @@ static unsigned free_slots(const Pool *pool)
         for (size_t i = 0; i < pool->n_slots; i++)
                 if (!pool->slots[i]->surplus && !pool->slots[i]->replacing)
                         n += worker_free_slots(pool->slots[i]->worker);
-        return n > pool->n_queue ? n - pool->n_queue : 0;
+        return n;
 }
 
 static unsigned limit_by_failure(const Pool *pool, unsigned credit, usec_t now, usec_t *wake)

@@ -140,8 +140,8 @@ bool pool_is_settled(const Pool *pool)
 
 bool pool_is_stopped(const Pool *pool)
 {
-        return pool->draining && pool->n_slots == 0 && pool->n_running_tasks == 0 &&
-               pool->n_queue == 0 && source_is_quiet(pool->subscription);
+        /* a worker is reported as stopped after its tasks are, and draining leaves none waiting */
+        return pool->draining && pool->n_slots == 0 && source_is_quiet(pool->subscription);
 }
 
 bool pool_turns(const Pool *pool, usec_t now_usec, usec_t max_usec)

@@ -127,6 +127,7 @@ START_TEST(test_a_crash_loop_fails_the_pool_until_a_task_completes)
         fixture.config->workers = 1;
         make_running_pool();
         for (unsigned i = 0; i < POOL_FAILED_STARTS; i++) {
+                ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_RUNNING);
                 make_exit(1, WORKER_EXIT_CRASHED);
                 fixture_advance(fixture.config->restart.backoff.max_usec);
                 make_ready(1);

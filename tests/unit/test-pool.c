@@ -40,6 +40,7 @@ START_TEST(test_a_pool_of_no_workers_runs_and_takes_nothing)
 {
         fixture.config->workers = 0;
         ck_assert_int_eq(pool_state(make_pool()), POOL_STATE_RUNNING);
+        ck_assert(!pool_is_stopped(fixture.pool));
         ck_assert_uint_eq(fixture.subscription.credit, 0);
 }
 END_TEST
