@@ -77,7 +77,9 @@ static ExitCode find_verb(CommandLine *line)
         line->verb = verb_find(arguments->words, arguments->n_words, &taken);
         if (!line->verb) {
                 if (!report_group(arguments->words[0]))
-                        (void)ctl_fail(EXIT_USAGE, "there is no verb %s (see yardctl help)",
+                        (void)ctl_fail(EXIT_USAGE, "there is no %s %s (see yardctl help)",
+                                       strncmp(arguments->words[0], "--", 2) == 0 ? "option"
+                                                                                  : "verb",
                                        arguments->words[0]);
                 return EXIT_USAGE;
         }
