@@ -44,10 +44,11 @@ struct Notify {
         bool complained; /* that something does not turn; once until it does again */
 };
 
-/* sd_notify would wait while the peer's queue is full, and the loop waits for nobody. */
+/* sd_notify would wait while the peer's queue is full; the loop waits for nobody, and this socket
+ * does not block. */
 static int send_now(const Notify *notify, const char *text)
 {
-        if (send(notify->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        if (send(notify->fd, text, strlen(text), MSG_NOSIGNAL) >= 0)
                 return 0;
         return errno == EAGAIN || errno == ENOBUFS ? -EAGAIN : -errno;
 }
