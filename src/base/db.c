@@ -14,12 +14,18 @@
 /* A full check reads everything: up to this size (64 MiB) it is done at each start. */
 #define DB_CHECK_PAGES 16384
 
+/* Free pages are kept for what comes, up to as many as are in use and this; a step gives back 1
+ * MiB.
+ */
+#define DB_FREE_PAGES 4096
+#define DB_SHRINK_SQL "PRAGMA incremental_vacuum(256)"
+
 struct Db {
         sqlite3 *sqlite;
         char *path;
         const DbSchema *schema;
         sqlite3_stmt **statements;
-        sqlite3_stmt *begin, *commit, *page_count, *free_count;
+        sqlite3_stmt *begin, *commit, *page_count, *free_count, *shrink;
         uint64_t page_size;
         int sync;           /* the level in force; -1: not set yet */
         unsigned wal_pages; /* in the WAL since it was begun anew */
@@ -214,17 +220,39 @@ int db_checkpoint(Db *db)
         return db_error(db, rc);
 }
 
-int db_size(Db *db, uint64_t *ret_bytes)
+static int count_pages(Db *db, int64_t *ret_used, int64_t *ret_free)
 {
-        int64_t n_pages, n_free;
+        int64_t n_pages;
         int r = db_run_int64(db, db->page_count, 0, &n_pages);
 
         if (r >= 0)
-                r = db_run_int64(db, db->free_count, 0, &n_free);
+                r = db_run_int64(db, db->free_count, 0, ret_free);
         if (r < 0)
                 return r;
-        *ret_bytes = (uint64_t)MAX(n_pages - n_free, INT64_C(0)) * db->page_size;
+        *ret_used = MAX(n_pages - *ret_free, INT64_C(0));
         return 0;
+}
+
+int db_size(Db *db, uint64_t *ret_bytes)
+{
+        int64_t n_used, n_free;
+        int r = count_pages(db, &n_used, &n_free);
+
+        if (r < 0)
+                return r;
+        *ret_bytes = (uint64_t)n_used * db->page_size;
+        return 0;
+}
+
+int db_shrink(Db *db)
+{
+        int64_t n_used, n_free;
+        int r = count_pages(db, &n_used, &n_free);
+
+        if (r < 0 || n_free <= n_used + DB_FREE_PAGES)
+                return r;
+        r = db_run(db, db->shrink);
+        return r < 0 ? r : 1;
 }
 
 static int read_pragma(Db *db, const char *sql, int64_t *ret_value)
@@ -312,7 +340,8 @@ static int prepare_own(Db *db)
         if ((r = prepare(db, "BEGIN IMMEDIATE", &db->begin)) < 0 ||
             (r = prepare(db, "COMMIT", &db->commit)) < 0 ||
             (r = prepare(db, "PRAGMA page_count", &db->page_count)) < 0 ||
-            (r = prepare(db, "PRAGMA freelist_count", &db->free_count)) < 0)
+            (r = prepare(db, "PRAGMA freelist_count", &db->free_count)) < 0 ||
+            (r = prepare(db, DB_SHRINK_SQL, &db->shrink)) < 0)
                 return r;
         return 0;
 }
@@ -338,12 +367,13 @@ static int open_sqlite(Db *db)
 
 static int configure(Db *db)
 {
-        char pragmas[160];
+        char pragmas[200];
         int64_t page_size;
         int r;
 
         (void)snprintf(pragmas, sizeof(pragmas),
-                       "PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
+                       "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA cache_size=-%d;"
+                       "PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
                        "PRAGMA journal_mode=WAL; PRAGMA journal_size_limit=%d",
                        DB_CACHE_KIB, DB_WAL_BYTES);
         r = db_exec(db, pragmas);
@@ -439,6 +469,7 @@ Db *db_close(Db *db)
         (void)sqlite3_finalize(db->commit);
         (void)sqlite3_finalize(db->page_count);
         (void)sqlite3_finalize(db->free_count);
+        (void)sqlite3_finalize(db->shrink);
         (void)sqlite3_close(db->sqlite);
         free(db->statements);
         free(db->path);

@@ -63,5 +63,8 @@ void db_rollback(Db *db);
 unsigned db_wal_pages(const Db *db);
 /* Moves them as far as no reader is in the way. */
 int db_checkpoint(Db *db);
+/* Gives some pages back to the file system if most are free; part of a transaction. 1: there are
+ * more. */
+int db_shrink(Db *db);
 /* Of the pages in use, without free ones. */
 int db_size(Db *db, uint64_t *ret_bytes);

@@ -199,7 +199,7 @@ static int change_row(Change *change, QueueStore *store, Tally *tally, int64_t r
 
 static int finish_run(const Change *change, QueueStore *store)
 {
-        return change->verb == QUEUE_DELETE && !change->dry_run ? queue_store_save_last_row(store)
+        return change->verb == QUEUE_DELETE && !change->dry_run ? MIN(queue_store_tidy(store), 0)
                                                                 : 0;
 }
 

@@ -18,6 +18,7 @@ typedef struct ClockJob {
         Alarm alarm;
         int64_t until_msec;
         size_t n_rows; /* that were done */
+        int more;      /* purge: pages to give back */
 } ClockJob;
 
 typedef struct ClockRow {
@@ -88,7 +89,7 @@ static int clock_run(QueueJob *job, QueueStore *store)
         for (size_t i = 0; r >= 0 && i < clock->n_rows; i++)
                 r = kinds[clock->alarm].apply(store, &job->tally, &rows[i]);
         if (r >= 0 && clock->alarm == ALARM_PURGE)
-                r = queue_store_save_last_row(store);
+                r = clock->more = queue_store_tidy(store);
         if (r >= 0)
                 r = db_prepare(store->db, kinds[clock->alarm].first, &first);
         return r < 0 ? r
@@ -106,8 +107,9 @@ static void clock_done(QueueJob *job, int error)
         queue->alarm_posted[clock->alarm] = false;
         if (error < 0)
                 queue->alarm_msec[clock->alarm] = 0; /* again, once the trouble is over */
-        else if (clock->n_rows == QUEUE_CHUNK_ROWS && clock->alarm == ALARM_PURGE)
-                queue->alarm_msec[ALARM_PURGE] = 0; /* there may be more: no slack */
+        else if (clock->alarm == ALARM_PURGE &&
+                 (clock->n_rows == QUEUE_CHUNK_ROWS || clock->more > 0))
+                queue->alarm_msec[ALARM_PURGE] = 0; /* at once, without the slack */
         queue_clock_arm(queue);
         queue_job_deinit(job);
         free(clock);

@@ -332,6 +332,17 @@ static bool has_some(const QueueType *type)
         return type->n_ready > 0 || type->n_submitting > 0;
 }
 
+/* What is ready already can be had without waiting for the sync of what is submitted or settled in
+ * this moment. */
+static bool has_ready(const QueueSubscription *subscription)
+{
+        for (size_t i = 0; i < subscription->n_types; i++) {
+                if (subscription->types[i]->n_ready > 0)
+                        return true;
+        }
+        return false;
+}
+
 /* After a claim that found nothing only something new is a reason for another. */
 static bool wants_claim(const QueueSubscription *subscription)
 {
@@ -355,7 +366,9 @@ static int claim_new(QueueSubscription *subscription, ClaimJob **ret)
         if (!claim)
                 return -ENOMEM;
         *claim = (ClaimJob){
-                .job = { .storage.write = true, .run = claim_run, .done = claim_done },
+                .job = { .storage = { .write = true, .early = has_ready(subscription) },
+                         .run = claim_run,
+                         .done = claim_done },
                 .wanted = wanted,
                 .now_msec = clock_epoch_msec(),
         };

@@ -252,6 +252,13 @@ int queue_store_save_last_row(QueueStore *store)
         return meta_set(store, "last_row", store->last_row);
 }
 
+int queue_store_tidy(QueueStore *store)
+{
+        int r = queue_store_save_last_row(store);
+
+        return r < 0 ? r : db_shrink(store->db);
+}
+
 int queue_store_add_attempt(QueueStore *store, const AttemptRow *attempt)
 {
         sqlite3_stmt *statement;

@@ -101,8 +101,10 @@ int queue_store_open(QueueStore *store, const char *path, char **ret_error);
 void queue_store_close(QueueStore *store);
 /* A new row's number: never one that was used before. */
 int64_t queue_store_next_row(QueueStore *store, int64_t now_msec);
-/* Keeps the highest row in mind when rows go: for jobs that delete. */
+/* Keeps the highest row in mind, that it is not given out again. */
 int queue_store_save_last_row(QueueStore *store);
+/* After rows were deleted; 1: there are more pages to give back. */
+int queue_store_tidy(QueueStore *store);
 /* Adds to the history of a task, whose oldest entries make room. */
 typedef struct AttemptRow {
         int64_t row;

@@ -19,6 +19,7 @@ struct Storage {
         Mailbox inbox;
         Mailbox outbox;
         size_t n_posted;    /* the loop's: not done yet */
+        bool was_early;     /* the thread's: its last group */
         StorageJob barrier; /* of no database */
         StorageJob quit;
         _Atomic usec_t group_usec;  /* when the thread began its group; 0: idle */
@@ -83,15 +84,30 @@ static void run_writers(Storage *storage, Db *db, ListLink *jobs)
         }
 }
 
-/* Moves what belongs to the first job's database, in order. */
-static Db *take_group(ListLink *waiting, ListLink *ret_writers, ListLink *ret_readers)
+static bool has_early(const ListLink *waiting, const Db *db)
+{
+        LIST_FOREACH (i, waiting) {
+                const StorageJob *job = LIST_ENTRY(i, StorageJob, link);
+
+                if (job->db == db && job->early)
+                        return true;
+        }
+        return false;
+}
+
+/* Moves what belongs to the first job's database, in order; only the early ones if there are any,
+ * but not twice in a row: they may keep coming. */
+static Db *take_group(Storage *storage, ListLink *waiting, ListLink *ret_writers,
+                      ListLink *ret_readers)
 {
         Db *db = LIST_FIRST(waiting, StorageJob, link)->db;
+        bool early = !storage->was_early && has_early(waiting, db);
 
+        storage->was_early = early;
         LIST_FOREACH_SAFE (i, waiting) {
                 StorageJob *job = LIST_ENTRY(i, StorageJob, link);
 
-                if (job->db != db)
+                if (job->db != db || (early && !job->early))
                         continue;
                 list_remove(i);
                 list_append(job->write ? ret_writers : ret_readers, i);
@@ -103,7 +119,7 @@ static Db *take_group(ListLink *waiting, ListLink *ret_writers, ListLink *ret_re
 static Db *run_group(Storage *storage, ListLink *waiting)
 {
         ListLink writers = LIST_INIT(writers), readers = LIST_INIT(readers);
-        Db *db = take_group(waiting, &writers, &readers);
+        Db *db = take_group(storage, waiting, &writers, &readers);
 
         atomic_store(&storage->group_usec, clock_monotonic_usec());
         run_writers(storage, db, &writers);
@@ -137,6 +153,7 @@ static void *storage_main(void *userdata)
                                 (void)db_checkpoint(db);
                 }
                 atomic_store(&storage->group_usec, 0);
+                storage->was_early = false;
         }
 }
 

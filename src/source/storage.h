@@ -8,7 +8,8 @@
  * their order, committed as soon as the thread has run them (no timer); then those that only read.
  * If a job or the commit fails, the transaction is undone and each of its jobs is run again in one
  * of its own, so that one's failure is not its neighbours'. A group in which a job asks for sync is
- * on disk before any of its jobs is done; one without is not synced. */
+ * on disk before any of its jobs is done; one without is not synced. Early jobs that wait are a
+ * group ahead of the others, every other time. */
 
 #include <systemd/sd-event.h>
 #include "base/clock.h"
@@ -23,6 +24,7 @@ struct StorageJob {
         Db *db;
         bool write; /* needs the transaction */
         bool sync;  /* must be on disk before done is called */
+        bool early; /* depends on nothing posted before it: need not wait for others' sync */
         /* On the storage thread; 0 or -errno. Called again after its transaction was undone: it
          * starts from scratch each time. */
         int (*run)(StorageJob *job, Db *db);

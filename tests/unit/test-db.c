@@ -255,6 +255,40 @@ START_TEST(checkpoints_are_the_owners)
 }
 END_TEST
 
-UNIT_MAIN("db", is_made_private_and_found_again, an_older_version_is_brought_up,
-          what_is_not_ours_is_left_alone, a_damaged_page_is_noticed, a_folder_that_is_not_there,
-          errors_have_their_names, rollback_undoes_and_may_come_twice, checkpoints_are_the_owners);
+START_TEST(free_pages_go_back_when_they_are_most)
+{
+        uint64_t used;
+        struct stat st;
+        off_t before;
+        Db *db;
+        int r;
+
+        setup();
+        db = open_good(&version_2);
+        for (int64_t i = 0; i < 60; i++)
+                ck_assert_int_eq(db_exec(db, "INSERT INTO t (b) VALUES (zeroblob(500000))"), 0);
+        ck_assert_int_eq(db_shrink(db), 0);
+        ck_assert_int_eq(db_checkpoint(db), 0);
+        ck_assert_int_eq(stat(path, &st), 0);
+        before = st.st_size;
+        ck_assert_int_eq(db_exec(db, "DELETE FROM t WHERE rowid % 8"), 0);
+        do {
+                ck_assert_int_eq(db_begin(db, false), 0);
+                r = db_shrink(db);
+                ck_assert_int_ge(r, 0);
+                ck_assert_int_eq(db_commit(db), 0);
+        } while (r > 0);
+        ck_assert_int_eq(db_checkpoint(db), 0);
+        ck_assert_int_eq(stat(path, &st), 0);
+        ck_assert_int_lt(st.st_size, before - 1000000);
+        ck_assert_int_eq(db_size(db, &used), 0);
+        ck_assert_uint_gt((uint64_t)st.st_size, 2 * used); /* some are kept for what comes */
+        (void)db_close(db);
+        teardown();
+}
+END_TEST
+
+UNIT_MAIN("db", free_pages_go_back_when_they_are_most, is_made_private_and_found_again,
+          an_older_version_is_brought_up, what_is_not_ours_is_left_alone, a_damaged_page_is_noticed,
+          a_folder_that_is_not_there, errors_have_their_names, rollback_undoes_and_may_come_twice,
+          checkpoints_are_the_owners);

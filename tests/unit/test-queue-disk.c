@@ -101,6 +101,29 @@ START_TEST(settlements_of_a_moment_share_a_sync)
 }
 END_TEST
 
+/* The next task is there before the sync of the last one's result. */
+START_TEST(what_is_ready_does_not_wait_for_a_result)
+{
+        Fixture *f = fixture_on_fault(DURABILITY_FULL);
+        Outcome *outcome;
+        Pool pool;
+
+        pool_open(&pool, f, "t", 1);
+        submit_many(f, "t", 2);
+        pool_fetch(&pool, f, 1);
+        atomic_store(&fault.sync_msec, 200);
+        ck_assert_int_eq(outcome_new(&outcome, TASK_COMPLETED, NULL), 0);
+        source_settle(pool.subscription, pool.tasks[0], outcome, &(Settlement){ 0 });
+        source_set_credit(pool.subscription, 1);
+        run_until(f, pool.n_tasks == 2);
+        ck_assert_uint_eq(pool.n_settled, 0);
+        run_until(f, pool.n_settled == 1);
+        atomic_store(&fault.sync_msec, 0);
+        pool_close(&pool);
+        fixture_free(f);
+}
+END_TEST
+
 START_TEST(a_full_disk_refuses_and_recovers_by_itself)
 {
         Fixture *f = fixture_on_fault(DURABILITY_FULL);
@@ -222,6 +245,7 @@ END_TEST
 
 UNIT_MAIN("queue-disk", full_durability_syncs_submissions_and_results_not_claims,
           normal_durability_syncs_nothing, a_hungry_pool_waits_for_one_sync,
-          settlements_of_a_moment_share_a_sync, a_full_disk_refuses_and_recovers_by_itself,
-          a_sync_that_fails_is_no_acceptance, alarms_wait_for_the_end_of_trouble,
-          a_slow_disk_shows_and_does_not_stop_the_loop, the_end_comes_on_a_full_disk_too);
+          settlements_of_a_moment_share_a_sync, what_is_ready_does_not_wait_for_a_result,
+          a_full_disk_refuses_and_recovers_by_itself, a_sync_that_fails_is_no_acceptance,
+          alarms_wait_for_the_end_of_trouble, a_slow_disk_shows_and_does_not_stop_the_loop,
+          the_end_comes_on_a_full_disk_too);

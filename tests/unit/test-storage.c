@@ -306,6 +306,34 @@ START_TEST(a_stall_shows_and_the_loop_turns)
 }
 END_TEST
 
+/* Posted behind jobs that are synced, and done before them without a sync of its own. */
+START_TEST(early_jobs_do_not_wait_for_a_sync)
+{
+        Fixture *f = fixture_new();
+        Job synced[2] = { 0 }, early[2] = { 0 };
+        unsigned before;
+
+        close_gate(f);
+        before = atomic_load(&fault.n_syncs);
+        for (int i = 0; i < 2; i++) {
+                post(f, &synced[i], i, true);
+                early[i].storage = (StorageJob){
+                        .db = f->db, .write = true, .early = true, .run = job_run, .done = job_done
+                };
+                early[i].fixture = f;
+                early[i].value = 10 + i;
+                storage_post(f->storage, &early[i].storage);
+        }
+        open_gate(f);
+        run_until_done(f, 4);
+        ck_assert_uint_eq(atomic_load(&fault.n_syncs) - before, 1);
+        ck_assert_uint_eq(early[0].turn, 1);
+        ck_assert_uint_eq(early[1].turn, 2);
+        ck_assert_uint_eq(synced[0].turn, 3);
+        fixture_free(f);
+}
+END_TEST
+
 typedef struct Chain {
         Job job;
         unsigned n_left;
@@ -353,7 +381,7 @@ START_TEST(checkpoints_when_there_is_time)
 END_TEST
 
 UNIT_MAIN("storage", waiting_jobs_are_one_group_with_one_sync, a_group_that_wants_no_sync_has_none,
-          a_failing_job_fails_alone, a_commit_that_fails_is_told_to_all,
-          readers_see_what_was_written_before, databases_are_groups_of_their_own,
-          a_stall_shows_and_the_loop_turns, the_end_waits_for_what_is_under_way,
-          checkpoints_when_there_is_time);
+          early_jobs_do_not_wait_for_a_sync, a_failing_job_fails_alone,
+          a_commit_that_fails_is_told_to_all, readers_see_what_was_written_before,
+          databases_are_groups_of_their_own, a_stall_shows_and_the_loop_turns,
+          the_end_waits_for_what_is_under_way, checkpoints_when_there_is_time);
