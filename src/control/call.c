@@ -62,19 +62,27 @@ ControlCall *call_free(ControlCall *call)
         return NULL;
 }
 
-/* The last answer is out. In its handler the call lives on until that returns; else it ends here,
- * and the next call is started from the loop, never from inside whoever answered this one. */
-static void call_finish(ControlCall *call)
+/* The last answer is out, or could not be queued (r). In its handler the call lives on until that
+ * returns, and may be answered otherwise if this answer failed. Else it ends here, and whoever kept
+ * it need not look: a client that cannot be answered is closed. The next call is started from the
+ * loop, never from inside whoever answered this one. */
+static int call_end(ControlCall *call, int r)
 {
         Connection *connection = call->connection;
 
-        call->answered = true;
-        if (call->running)
-                return;
+        if (call->running) {
+                call->answered = r >= 0;
+                return r;
+        }
+        if (r < 0)
+                log_warning_errno(r, "%s could not be answered, its connection is closed: %m",
+                                  call->name);
+        connection->broken |= r < 0;
         connection->current = NULL;
         call_free(call);
         if (sd_event_source_set_enabled(connection->advance_source, SD_EVENT_ONESHOT) < 0)
                 log_warning("the next call of a control client could not be scheduled");
+        return 0;
 }
 
 static bool call_is_oneway(const ControlCall *call)
@@ -115,10 +123,7 @@ int control_call_reply_raw(ControlCall *call, Slice parameters)
                 return control_call_refused(call,
                                             "the answer is longer than %zu bytes; ask for less",
                                             WIRE_MESSAGE_MAX);
-        if (r < 0)
-                return r;
-        call_finish(call);
-        return 0;
+        return call_end(call, r);
 }
 
 /* The text of a tree; the tree owns it. */
@@ -145,8 +150,7 @@ int control_call_reply(ControlCall *call, json_object *parameters)
         int r;
 
         r = tree_text(parameters, &text);
-        if (r >= 0)
-                r = control_call_reply_raw(call, text);
+        r = r < 0 ? call_end(call, r) : control_call_reply_raw(call, text);
         json_object_put(parameters);
         return r;
 }
@@ -154,17 +158,12 @@ int control_call_reply(ControlCall *call, json_object *parameters)
 static int call_error_raw(ControlCall *call, const char *name, Slice parameters)
 {
         char qualified[WIRE_NAME_MAX + 1];
-        int r;
 
         if (!strchr(name, '.')) {
                 (void)snprintf(qualified, sizeof(qualified), WIRE_INTERFACE ".%s", name);
                 name = qualified;
         }
-        r = call_write(call, name, parameters, false);
-        if (r < 0)
-                return r;
-        call_finish(call);
-        return 0;
+        return call_end(call, call_write(call, name, parameters, false));
 }
 
 int control_call_error(ControlCall *call, const char *name, json_object *parameters)
@@ -173,8 +172,7 @@ int control_call_error(ControlCall *call, const char *name, json_object *paramet
         int r;
 
         r = tree_text(parameters, &text);
-        if (r >= 0)
-                r = call_error_raw(call, name, text);
+        r = r < 0 ? call_end(call, r) : call_error_raw(call, name, text);
         json_object_put(parameters);
         return r;
 }
@@ -202,8 +200,7 @@ int control_call_error_strings(ControlCall *call, const char *name, ...)
         va_end(args);
         if (r >= 0 && text.size > 0)
                 r = buffer_append_byte(&text, '}');
-        if (r >= 0)
-                r = call_error_raw(call, name, buffer_slice(&text));
+        r = r < 0 ? call_end(call, r) : call_error_raw(call, name, buffer_slice(&text));
         buffer_deinit(&text);
         return r;
 }

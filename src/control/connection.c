@@ -45,10 +45,14 @@ void connection_advance(Connection *connection)
 {
         ControlCall *call;
 
-        while ((call = connection_next_call(connection))) {
+        while (!connection->broken && (call = connection_next_call(connection))) {
                 connection->current = call;
                 connection->state = CONNECTION_BUSY;
                 call_run(call);
+        }
+        if (connection->broken) {
+                connection_free(connection);
+                return;
         }
         if (connection->state != CONNECTION_CLOSING && !connection->current) {
                 connection->state = CONNECTION_IDLE;

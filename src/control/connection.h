@@ -56,6 +56,7 @@ struct Connection {
         int peer_fd;                     /* of the stream, for a look at who hung up */
         bool input_ended;
         bool reading; /* the stream is not paused */
+        bool broken;  /* an answer could not be queued: only closing it is left */
         bool denial_logged;
 };
 
@@ -82,7 +83,7 @@ struct ControlCall {
 /* fd is owned on success. */
 int connection_new(ControlServer *server, int fd, const ControlPeer *peer);
 Connection *connection_free(Connection *connection);
-/* Starts what can be started now; not to be called by handlers' callers (see call_finish). */
+/* Starts what can be started now. May free the connection. */
 void connection_advance(Connection *connection);
 
 /* message is copied; never fails but for memory: what is wrong with it is answered later. */

@@ -95,7 +95,7 @@ void call_run(ControlCall *call)
                 r = control_call_refused(call, "%s", strerror(-r));
                 /* Not even that could be queued: the connection ends, so that nobody waits. */
                 if (r < 0) {
-                        call->connection->input_ended = true;
+                        call->connection->broken = true;
                         call->answered = true;
                 }
         }

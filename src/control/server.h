@@ -131,7 +131,9 @@ typedef struct ControlCallbacks {
 void control_call_keep(ControlCall *call, const ControlCallbacks *callbacks, void *userdata);
 
 /* The last answer. parameters are consumed in any case; NULL: none. An answer over WIRE_MESSAGE_MAX
- * is replaced by Refused, which says so. */
+ * is replaced by Refused, which says so. 0; or, in the handler only, -errno if it could not be
+ * queued: the call is then still to be answered. A kept call has ended when one of these returns: a
+ * client that cannot be answered is closed. */
 int control_call_reply(ControlCall *call, json_object *parameters);
 int control_call_reply_raw(ControlCall *call, Slice parameters);
 /* name: "NoSuchPool" (ours) or a qualified one. */

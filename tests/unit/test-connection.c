@@ -226,6 +226,35 @@ START_TEST(test_answers_wait_for_the_reader)
 }
 END_TEST
 
+/* A client that cannot be answered is closed, and whoever kept its call is rid of it. */
+START_TEST(test_answer_cannot_be_queued)
+{
+        Fixture fixture;
+
+        setup(&fixture);
+        call(&fixture, "Keep", "");
+        call(&fixture, "Echo", "");
+        fixture.server->scratch.maximum = 4;
+        ck_assert_int_eq(control_call_reply(TAKE_PTR(fixture.kept), NULL), 0);
+        expect_closed(&fixture, "{}\n");
+        ck_assert_uint_eq(fixture.n_gone, 0);
+
+        (void)close_fd(fixture.client);
+        fixture.client = connect_client(&fixture);
+        call(&fixture, "Keep", "");
+        ck_assert_int_eq(control_call_error(TAKE_PTR(fixture.kept), "Refused", NULL), 0);
+        expect_closed(&fixture, "");
+        ck_assert_uint_eq(fixture.n_gone, 0);
+
+        (void)close_fd(fixture.client);
+        fixture.client = connect_client(&fixture);
+        call(&fixture, "Fail", "");
+        expect_closed(&fixture, "");
+        teardown(&fixture);
+}
+END_TEST
+
 UNIT_MAIN("connection", test_pipeline, test_queue_is_bounded, test_one_byte_at_a_time, test_gone,
           test_half_closed, test_bad_input, test_end_in_a_message, test_oversized,
-          test_large_answers, test_slow_client, test_answers_wait_for_the_reader);
+          test_large_answers, test_slow_client, test_answers_wait_for_the_reader,
+          test_answer_cannot_be_queued);
