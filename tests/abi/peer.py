@@ -12,7 +12,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "live"))
 
-from harness import SOURCE_ROOT, TIMEOUT, main  # noqa: E402, F401 (for the tests)
+import harness  # noqa: E402
+
+SOURCE_ROOT = harness.SOURCE_ROOT
+TIMEOUT = harness.TIMEOUT
+main = harness.main
 
 RUNNER = os.environ["YARDMASTER_RUNNER_PATH"]
 BUILT = os.environ["YARDMASTER_TEST_ABI"]

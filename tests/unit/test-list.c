@@ -9,13 +9,13 @@ typedef struct Item {
         char name;
 } Item;
 
-#define ck_assert_list(head, text)                                       \
-        do {                                                             \
-                char _names[16] = { 0 };                                 \
-                size_t _n = 0;                                           \
-                LIST_FOREACH (_i, head)                                  \
-                        _names[_n++] = LIST_ENTRY(_i, Item, link)->name; \
-                ck_assert_str_eq(_names, (text));                        \
+#define ck_assert_list(head, text)                                          \
+        do {                                                                \
+                char _names[16] = { 0 };                                    \
+                size_t _n = 0;                                              \
+                LIST_FOREACH (_link, head)                                  \
+                        _names[_n++] = LIST_ENTRY(_link, Item, link)->name; \
+                ck_assert_str_eq(_names, (text));                           \
         } while (0)
 
 START_TEST(test_order)
