@@ -362,50 +362,54 @@ class TapResult(unittest.TestResult):
         super().__init__()
         self.n_failed = 0
         self.n_points = 0
+        self.running = None
+        self.failed = False
+        self.note = ""
 
-    def point(self, ok, test, note=""):
+    def startTest(self, test):
+        super().startTest(test)
+        self.running, self.failed, self.note = test, False, ""
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.point(test)
+        self.running = None
+
+    def point(self, test):
         self.n_points += 1
-        self.n_failed += not ok
+        self.n_failed += self.failed
         name = test.id().split(".", 1)[-1]
-        print(f"{'ok' if ok else 'not ok'} {self.n_points} {name}{note}", flush=True)
+        print(f"{'not ok' if self.failed else 'ok'} {self.n_points} {name}{self.note}", flush=True)
 
-    def explain(self, test, error):
+    def addSkip(self, test, reason):
+        self.note = f" # SKIP {reason}"
+        if self.running is None:  # a whole class
+            self.point(test)
+
+    def addError(self, test, error):
+        self.failed = True
         text = self._exc_info_to_string(error, test)
         for line in text.rstrip().split("\n"):
             print(f"# {line}")
         sys.stderr.write(text)
-
-    def addSuccess(self, test):
-        self.point(True, test)
-
-    def addSkip(self, test, reason):
-        self.point(True, test, f" # SKIP {reason}")
-
-    def addError(self, test, error):
-        self.explain(test, error)
-        self.point(False, test)
+        if self.running is None:
+            print(f"Bail out! {test.id()}", flush=True)
 
     addFailure = addError
 
     def addSubTest(self, test, subtest, error):
-        # The test itself gets one point, in main: unittest reports no success for it.
         if error is not None:
-            self.explain(subtest, error)
+            self.addError(subtest, error)
 
 
 def main():
     """Runs the TestCases of the calling module; arguments choose tests by substring."""
     groups = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    tests = [test for group in groups for test in group]
     wanted = sys.argv[1:]
-    if wanted:
-        tests = [test for test in tests if any(word in test.id() for word in wanted)]
+    tests = [test for group in groups for test in group
+             if not wanted or any(word in test.id() for word in wanted)]
     print(f"TAP version 13\n1..{len(tests)}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     result = TapResult()
-    for test in tests:
-        points = result.n_points
-        test.run(result)
-        if result.n_points == points:
-            result.point(False, test)
-    sys.exit(1 if result.n_failed else 0)
+    unittest.TestSuite(tests).run(result)
+    sys.exit(1 if result.n_failed or result.n_points != len(tests) else 0)

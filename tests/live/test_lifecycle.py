@@ -72,6 +72,9 @@ class Lifecycle(unittest.TestCase):
     def pids(self, name):
         return {worker["name"]: worker["pid"] for worker in self.daemon.workers(name) if "pid" in worker}
 
+    def all_pids(self, name, n):
+        return harness.eventually(lambda: len(self.pids(name)) == n and self.pids(name), f"{n} workers of {name}")
+
     def test_zero_pools(self):
         self.daemon.write_config("")
         self.daemon.start()
@@ -115,7 +118,7 @@ class Lifecycle(unittest.TestCase):
 
     def test_kill_leaves_no_worker(self):
         daemon = self.start(pool("work", "workers = 3;"))
-        pids = self.pids("work").values()
+        pids = self.all_pids("work", 3).values()
         daemon.kill()
         for pid in pids:
             harness.eventually(lambda p=pid: not harness.is_alive(p), "the worker is gone")
@@ -129,7 +132,7 @@ class Lifecycle(unittest.TestCase):
         result = daemon.call("Reload")
         self.assertEqual((result["added"], result["removed"]), (["added"], ["gone"]))
         self.assertEqual(self.pids("same"), before["same"])
-        harness.eventually(lambda: len(self.pids("live")) == 2, "the second worker")
+        self.all_pids("live", 2)
         self.assertEqual(self.pids("live")["live/1"], before["live"]["live/1"])
         harness.eventually(lambda: self.pids("changed").get("changed/1") not in (None, before["changed"]["changed/1"]),
                            "the changed pool's worker is replaced")
@@ -178,13 +181,12 @@ class Lifecycle(unittest.TestCase):
         self.busy("work", 2)
         before = self.pids("work")
         daemon.ctl("scale", "work", "+2")
-        harness.eventually(lambda: len(self.pids("work")) == 4, "four workers")
+        self.all_pids("work", 4)
         daemon.ctl("scale", "work", "1")
-        harness.eventually(lambda: len(self.pids("work")) == 2, "the idle ones have ended")
-        self.assertEqual(self.pids("work"), before)
+        self.assertEqual(self.all_pids("work", 2), before)
         self.open_gate()
         daemon.wait_task(*ids)
-        harness.eventually(lambda: len(self.pids("work")) == 1, "one is left")
+        self.all_pids("work", 1)
 
     def test_set_changes_a_live_key_until_restart(self):
         daemon = self.start(pool("work"))

@@ -233,10 +233,10 @@ class Queue(unittest.TestCase):
 
     def test_newer_and_corrupt_databases_are_refused(self):
         daemon = self.daemon()
-        with daemon:
-            pass
+        self.addCleanup(daemon.remove)
+        daemon.start()
+        self.assertEqual(daemon.stop(), 0)
         path = daemon.path("state", "queue-local.db")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(b"this is no database, and must stay as it is" * 100)
         daemon.spawn()
@@ -252,7 +252,7 @@ class Queue(unittest.TestCase):
         database.close()
         daemon.spawn()
         self.assertNotEqual(daemon.wait(), 0)
-        daemon.remove()
+        self.assertIn("999", daemon.log.text())
 
 
 if __name__ == "__main__":
