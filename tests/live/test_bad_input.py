@@ -44,10 +44,10 @@ class BadInput(unittest.TestCase):
             except (EOFError, ConnectionError):
                 return None
 
-    def assert_error(self, method, parameters, name, **fields):
+    def assert_error(self, call, parameters, name, **fields):
         with self.daemon.varlink() as client:
             with self.assertRaises(harness.VarlinkError) as caught:
-                client.call(method, parameters)
+                client.call(call, parameters)
             self.assertEqual(caught.exception.name, name)
             for key, value in fields.items():
                 self.assertEqual(caught.exception.parameters.get(key), value)

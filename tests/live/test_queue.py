@@ -231,28 +231,29 @@ class Queue(unittest.TestCase):
             self.assertEqual(task["status"], "FAILED")
             self.assertIn("daemon", task["reason"])
 
+    def refused(self, daemon, *words):
+        daemon.spawn()
+        self.assertNotEqual(daemon.wait(), 0)
+        for word in words:
+            self.assertIn(word, daemon.log.text())
+
     def test_newer_and_corrupt_databases_are_refused(self):
         daemon = self.daemon()
         self.addCleanup(daemon.remove)
         daemon.start()
         self.assertEqual(daemon.stop(), 0)
         path = daemon.path("state", "queue-local.db")
-        with open(path, "wb") as file:
-            file.write(b"this is no database, and must stay as it is" * 100)
-        daemon.spawn()
-        self.assertNotEqual(daemon.wait(), 0)
-        self.assertIn("queue-local.db", daemon.log.text())
-        with open(path, "rb") as file:
-            self.assertTrue(file.read().startswith(b"this is no database"))
-        os.unlink(path)
         database = sqlite3.connect(path)
         database.execute("PRAGMA user_version = 999")
-        database.execute("CREATE TABLE task (id)")
         database.commit()
         database.close()
-        daemon.spawn()
-        self.assertNotEqual(daemon.wait(), 0)
-        self.assertIn("999", daemon.log.text())
+        self.refused(daemon, "queue-local.db", "newer version")
+        garbage = b"this is no database, and must stay as it is" * 100
+        with open(path, "wb") as file:
+            file.write(garbage)
+        self.refused(daemon, "queue-local.db")
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), garbage)
 
 
 if __name__ == "__main__":
