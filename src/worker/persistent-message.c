@@ -129,10 +129,10 @@ static void worker_on_progress(Worker *worker, const Message *message)
 
         if (!held)
                 return;
-        if (message->object.size > WORKER_PROGRESS_MAX / 2 ||
+        if (message->object.size > WORKER_PROGRESS_MAX ||
             write_progress(&held->progress, message->object) < 0) {
                 worker_complain(worker, "progress of %zu bytes is too large (at most %zu): ignored",
-                                message->object.size, WORKER_PROGRESS_MAX / 2);
+                                message->object.size, WORKER_PROGRESS_MAX);
                 return;
         }
         worker_progressed(worker, held);

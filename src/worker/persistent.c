@@ -13,7 +13,8 @@
 #include "worker/protocol.h"
 
 /* Room for some hundred tasks on the way, so that a busy worker finds the next one without waking
- * the daemon up. Best effort: an ordinary user's pipes have a common limit. */
+ * the daemon up; where one task is on the way at most, the usual size will do. Best effort: an
+ * ordinary user's pipes have a common limit. */
 #define PIPE_BYTES (256 * 1024)
 
 /* Beyond this a worker gets no more tasks until it has read some: it is behind by far more than
@@ -98,8 +99,10 @@ static int worker_open_stream(Worker *worker, int *ret_stdin_fd, int *ret_stdout
                 return -errno;
         result_read = fds[0];
         result_write = fds[1];
-        (void)fcntl(task_write, F_SETPIPE_SZ, PIPE_BYTES);
-        (void)fcntl(result_write, F_SETPIPE_SZ, PIPE_BYTES);
+        if (worker->config->concurrency > 1) {
+                (void)fcntl(task_write, F_SETPIPE_SZ, PIPE_BYTES);
+                (void)fcntl(result_write, F_SETPIPE_SZ, PIPE_BYTES);
+        }
 
         options = (StreamOptions){
                 .input_fd = result_read,

@@ -286,7 +286,7 @@ int worker_dispatch(Worker *worker, Task *task)
 
 static void worker_cancel_held(Worker *worker, HeldTask *held, TaskFate fate)
 {
-        if (held->fate != FATE_CANCELLED)
+        if (held->fate == FATE_NONE || fate == FATE_CANCELLED)
                 held->fate = fate;
         if (held->answer_usec == USEC_INFINITY && !held->overdue)
                 worker->mode->cancel(worker, held);

@@ -208,6 +208,21 @@ START_TEST(test_task_timeout)
 }
 END_TEST
 
+/* A task that has timed out is not handed back because its worker is stopped in that moment. */
+START_TEST(test_stop_after_timeout)
+{
+        fixture.config->task_timeout_usec = SHORT_USEC;
+        fixture_capture_log();
+        start_shell("read -r a; read -r cancel; echo cancelled >&2; sleep 1000");
+        dispatch("a");
+        run_until_log("cancelled");
+        worker_stop(fixture.worker);
+        worker_kill(fixture.worker);
+        run_until(&fixture.n_stopped, 1);
+        ck_assert_record("done(a FAILED: timed out after 100ms) stopped(asked)");
+}
+END_TEST
+
 START_TEST(test_timeout_is_live)
 {
         ConfigPool *config;
@@ -364,7 +379,7 @@ END_TEST
 UNIT_MAIN_WITH("worker-end", fixture_setup, fixture_teardown, test_drain_finishes_tasks,
                test_drain_of_the_deaf, test_crash_in_drain, test_stop, test_kill,
                test_stop_while_starting, test_cancel_is_answered, test_cancel_is_not_answered,
-               test_late_answer_frees_the_worker, test_task_timeout, test_timeout_is_live,
-               test_watchdog, test_watchdog_is_fed, test_ready, test_start_timeout,
-               test_stopping_is_announced, test_late_loop, test_memory, test_input_closed,
-               test_output_closed);
+               test_late_answer_frees_the_worker, test_task_timeout, test_stop_after_timeout,
+               test_timeout_is_live, test_watchdog, test_watchdog_is_fed, test_ready,
+               test_start_timeout, test_stopping_is_announced, test_late_loop, test_memory,
+               test_input_closed, test_output_closed);
