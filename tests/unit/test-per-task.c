@@ -316,6 +316,19 @@ START_TEST(test_stop)
 }
 END_TEST
 
+START_TEST(test_stop_fails)
+{
+        fixture_capture_log();
+        start_script("trap 'echo \"{\\\"status\\\":\\\"FAILED\\\"}\"; exit 0' TERM;"
+                     "echo trapped >&2; sleep 1000 & wait");
+        dispatch("a");
+        run_while(fixture_count_log("trapped") == 0);
+        worker_stop(fixture.worker);
+        run_until(&fixture.n_stopped, 1);
+        ck_assert_record("returned(a: its worker was stopped) stopped(asked)");
+}
+END_TEST
+
 /* Completed in spite of SIGTERM, it is work done. */
 START_TEST(test_stop_completes)
 {
@@ -402,5 +415,5 @@ UNIT_MAIN_WITH("per-task", fixture_setup, fixture_teardown, test_task_and_enviro
                test_terminal_exit_codes, test_stderr_tail, test_big_input_and_output,
                test_input_is_not_read, test_output_over_limit, test_output_just_over_limit,
                test_background_children, test_leave_children, test_timeout, test_cancel, test_stop,
-               test_stop_completes, test_drain, test_kill, test_cannot_exec,
+               test_stop_fails, test_stop_completes, test_drain, test_kill, test_cannot_exec,
                test_watchdog_and_status, test_free);

@@ -393,6 +393,33 @@ START_TEST(test_free_in_report)
 }
 END_TEST
 
+/* All that it wrote before its end, however much there is at once. */
+START_TEST(test_last_stderr)
+{
+        fixture_capture_log();
+        start_shell("text=$(yes 'line of a long last word that goes on and on and on and on and on "
+                    "and on and on and on and on and on and on and on and on and on and on and on "
+                    "and on and on and on and on and on and on and on and on and on and on and on "
+                    "and on and on and on and on' | head -n 150; echo end); read -r a;"
+                    "echo \"$text\" >&2");
+        dispatch("a");
+        run_until(&fixture.n_stopped, 1);
+        ck_assert_uint_eq(fixture_count_log("INFO pool/1: line of a long last word"), 150);
+        ck_assert_uint_eq(fixture_count_log("INFO pool/1: end\n"), 1);
+}
+END_TEST
+
+START_TEST(test_free_kills)
+{
+        pid_t pid;
+
+        start_shell("trap '' TERM; sleep 1000; sleep 1000");
+        pid = worker_pid();
+        fixture.worker = worker_free(fixture.worker);
+        run_while(kill(pid, 0) == 0);
+}
+END_TEST
+
 /* The process is killed as soon as its number is known. */
 START_TEST(test_free_while_spawning)
 {
@@ -409,4 +436,5 @@ UNIT_MAIN_WITH("persistent", fixture_setup, fixture_teardown, test_life, test_cr
                test_garbage, test_broken_result, test_flood, test_stderr_lines, test_big_result,
                test_result_over_limit, test_oversized_line_of_several, test_slow_reader,
                test_grandchild_holds_pipes, test_progress, test_progress_is_flushed, test_logs,
-               test_cannot_exec, test_library, test_free_in_report, test_free_while_spawning);
+               test_cannot_exec, test_library, test_free_in_report, test_last_stderr,
+               test_free_kills, test_free_while_spawning);

@@ -267,6 +267,7 @@ START_TEST(test_watchdog_is_fed)
         run_until(&fixture.n_done, 1);
         run_for(600 * USEC_PER_MSEC);
         dispatch("a");
+        worker_apply(fixture.worker, fixture.config); /* looks at the deadlines at once */
         run_until(&fixture.n_done, 2);
         ck_assert_int_eq(fixture.outcome->status, TASK_COMPLETED);
 }

@@ -143,7 +143,7 @@ static inline void fixture_setup(void)
         ck_assert_int_eq(config_pool_new_default("pool", &fixture.config), 0);
         fixture.config->concurrency = 1;
         fixture.config->task_timeout_usec = USEC_PER_HOUR;
-        fixture.config->start_timeout_usec = PATIENCE_USEC;
+        fixture.config->start_timeout_usec = USEC_PER_HOUR;
         fixture.config->stop_timeout_usec = PATIENCE_USEC;
 }
 
@@ -247,6 +247,15 @@ static inline void start_worker(void)
                                     fixture_on_report, NULL),
                          0);
         ck_assert_int_eq(worker_start(fixture.worker), 0);
+}
+
+static inline pid_t worker_pid(void)
+{
+        WorkerStatus status;
+
+        worker_get_status(fixture.worker, &status);
+        ck_assert_int_gt(status.pid, 0);
+        return status.pid;
 }
 
 static inline Task *make_task(const char *id, const char *json)
