@@ -297,25 +297,25 @@ ExitCode verb_list_sources(Ctl *ctl, const Arguments *arguments)
                           member_array(reply, "sources"), ctl->legend);
 }
 
-/* userdata: whether the headings are still to be printed. A million tasks come in many replies, and
- * each is printed as it comes. */
+/* userdata: whether a reply was printed. A million tasks come in many replies, and each is printed
+ * as it comes; but not the one that only says that there are no more. */
 static ExitCode on_tasks(Ctl *ctl, Slice reply, void *userdata)
 {
-        bool *headings = userdata, first = *headings;
+        bool *printed = userdata, first = !*printed;
         Slice tasks = member_array(reply, "tasks");
 
+        if (array_length(tasks) == 0 && (!ctl->json || !first))
+                return EXIT_DONE;
+        *printed = true;
         if (ctl->json)
                 return ctl_print_json(reply);
-        if (array_length(tasks) == 0)
-                return EXIT_DONE;
-        *headings = false;
-        return print_rows(ctl, task_columns, _TASK_MAX, add_task, tasks, first);
+        return print_rows(ctl, task_columns, _TASK_MAX, add_task, tasks, first && ctl->legend);
 }
 
 ExitCode verb_list_tasks(Ctl *ctl, const Arguments *arguments)
 {
         const char *limit = arguments->options[LIST_LIMIT];
-        bool headings = ctl->legend;
+        bool printed = false;
         ExitCode code;
         Object params;
         uint64_t n = 0;
@@ -330,5 +330,5 @@ ExitCode verb_list_tasks(Ctl *ctl, const Arguments *arguments)
                 object_deinit(&params);
                 return code;
         }
-        return ctl_call_more(ctl, "ListTasks", &params, false, on_tasks, &headings);
+        return ctl_call_more(ctl, "ListTasks", &params, false, on_tasks, &printed);
 }

@@ -204,7 +204,9 @@ class Yardctl(unittest.TestCase):
     def test_json_is_the_reply_as_received(self):
         raw = b'{"tasks" :[ 1e0,"\\u00e9" ], "new":null}'
         self.serve(ListTasks=b'{"continues":true,"parameters":' + raw + b'}\0{"parameters":{}}\0', GetStatus=STATUS)
-        self.assertEqual(self.ctl("list", "tasks", "--json").stdout.encode(), raw + b"\n{}\n")
+        self.assertEqual(self.ctl("list", "tasks", "--json").stdout.encode(), raw + b"\n")
+        self.serve(ListTasks={"tasks": []}, GetStatus=STATUS)
+        self.assertEqual(json.loads(self.ctl("list", "tasks", "--json").stdout), {"tasks": []})
         self.assertEqual(json.loads(self.ctl("--json", "status").stdout), STATUS)
 
     # Submitting
