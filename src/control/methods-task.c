@@ -91,7 +91,8 @@ typedef struct ListCall {
         const Manager *manager;
         QueueCall *queue_call; /* NULL: none under way */
         TaskFilter filter;
-        size_t at;        /* the source that is listed */
+        size_t at;        /* the place of the source that is listed */
+        Source *source;   /* that source */
         uint64_t left;    /* of the limit */
         size_t page_size; /* halved while a page does not fit into a message */
         char after[QUEUE_ID_LENGTH + 1];
@@ -136,7 +137,7 @@ static int begin_reply(ListCall *list)
 
 static int append_page(ListCall *list, Slice tasks)
 {
-        const char *source = source_name(manager_source(list->manager, list->at));
+        const char *source = source_name(list->source);
         _cleanup_(buffer_deinit) Buffer array = BUFFER_NULL(WIRE_MESSAGE_MAX);
         Slice task;
         int r;
@@ -242,8 +243,9 @@ static void list_step(ListCall *list)
                 r = send_page(list);
         if (r == 0 && list->more && !control_call_writable(list->call))
                 return; /* on_list_writable goes on */
+        list->source = manager_source(list->manager, list->at);
         if (r == 0)
-                r = queue_list(manager_source(list->manager, list->at), &list->filter.queue,
+                r = queue_list(list->source, &list->filter.queue,
                                list->after[0] ? list->after : NULL,
                                (size_t)MIN(list->left, (uint64_t)list->page_size), on_page, list,
                                &list->queue_call);

@@ -9,7 +9,6 @@ static int ask_next(TaskLookup *lookup);
 static void on_answer(int error, Slice task, void *userdata)
 {
         TaskLookup *lookup = userdata;
-        Source *source = NULL;
 
         lookup->queue_call = NULL;
         if (error == -ENOENT) {
@@ -17,17 +16,16 @@ static void on_answer(int error, Slice task, void *userdata)
                 error = ask_next(lookup);
                 if (error == 0)
                         return;
-        } else if (error == 0)
-                source = manager_source(lookup->manager, lookup->at);
-        lookup->done(lookup, error, task, source);
+        }
+        lookup->done(lookup, error, task, lookup->source);
 }
 
 static int ask_next(TaskLookup *lookup)
 {
         if (lookup->at >= manager_n_sources(lookup->manager))
                 return -ENOENT;
-        return queue_get(manager_source(lookup->manager, lookup->at), lookup->id, on_answer, lookup,
-                         &lookup->queue_call);
+        lookup->source = manager_source(lookup->manager, lookup->at);
+        return queue_get(lookup->source, lookup->id, on_answer, lookup, &lookup->queue_call);
 }
 
 int task_lookup_start(TaskLookup *lookup, const Manager *manager, const char *id,

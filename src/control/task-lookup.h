@@ -17,7 +17,8 @@ struct TaskLookup {
         const Manager *manager;
         task_lookup_done_t done;
         QueueCall *queue_call; /* NULL: none under way */
-        size_t at;             /* the source that is asked */
+        size_t at;             /* the place of the source that is asked */
+        Source *source;        /* that source */
         char id[QUEUE_ID_LENGTH + 1];
 };
 

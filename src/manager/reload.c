@@ -194,22 +194,37 @@ static int adopt_sources(Manager *manager, Source **fresh, size_t *n_fresh)
         return 0;
 }
 
-void manager_close_unwanted_sources(Manager *manager)
+static bool is_wanted(const Manager *manager, const Source *source)
 {
-        size_t n = 0;
+        if (config_find_source(manager->config, source_name(source)))
+                return true;
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                if (pool_source(manager->retiring[i]) == source)
+                        return true;
+        return false;
+}
 
+/* Closing one answers who still asks it, and they may go on to the next: so it leaves first. */
+static bool close_one_unwanted(Manager *manager)
+{
         for (size_t i = 0; i < manager->n_sources; i++) {
                 Source *source = manager->sources[i];
-                bool used = config_find_source(manager->config, source_name(source));
 
-                for (size_t k = 0; k < manager->n_retiring && !used; k++)
-                        used = pool_source(manager->retiring[k]) == source;
-                if (used)
-                        manager->sources[n++] = source;
-                else
-                        source_free(source);
+                if (is_wanted(manager, source))
+                        continue;
+                memmove(manager->sources + i, manager->sources + i + 1,
+                        (manager->n_sources - i - 1) * sizeof(Source *));
+                manager->n_sources--;
+                source_free(source);
+                return true;
         }
-        manager->n_sources = n;
+        return false;
+}
+
+void manager_close_unwanted_sources(Manager *manager)
+{
+        while (close_one_unwanted(manager))
+                ;
 }
 
 static void alter_sources(Manager *manager)
@@ -257,10 +272,12 @@ static int put_in_effect(Manager *manager, Config *config, ReloadReport *report)
 {
         int r;
 
+        /* what 'yardctl log-level' set stays unless the file says something new */
+        if (config->log_level != manager->config->log_level)
+                log_set_level(config->log_level);
         config_unref(manager->config);
         manager->config = config_ref(config);
         manager->config_msec = clock_epoch_msec();
-        log_set_level(config->log_level);
         alter_sources(manager);
         r = manager_sync_pools(manager, report);
         if (r < 0)

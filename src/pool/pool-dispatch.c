@@ -301,8 +301,8 @@ static void on_done(Pool *pool, Slot *slot, const WorkerReport *report)
         remember_outcome(pool, slot, task, outcome);
         source_settle(pool->subscription, task, outcome, &settlement);
 
-        /* a per-task command has run, so it can be run */
-        if (pool->failure == POOL_FAILURE_EXEC)
+        /* the command has run, so it can be run */
+        if (pool->failure == POOL_FAILURE_EXEC && pool->config->handler.mode == HANDLER_PER_TASK)
                 pool_recover(pool);
 }
 

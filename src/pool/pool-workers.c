@@ -218,14 +218,34 @@ static void slot_start(Slot *slot, usec_t now)
         }
 }
 
-/* While the handler cannot be executed only the first worker tries. */
+/* While the handler cannot be executed only one worker tries. */
+static bool is_prober(const Slot *slot)
+{
+        const Pool *pool = slot->pool;
+
+        const Slot *first = NULL;
+
+        for (size_t i = 0; i < pool->n_slots; i++) {
+                const Slot *other = pool->slots[i];
+                WorkerState state = worker_state(other->worker);
+
+                if (other->surplus)
+                        continue;
+                if (state == WORKER_STATE_STARTING)
+                        return false;
+                if (state == WORKER_STATE_STOPPED && !first)
+                        first = other;
+        }
+        return slot == first;
+}
+
 static bool may_start(const Slot *slot, usec_t now, usec_t *wake)
 {
         const Pool *pool = slot->pool;
         usec_t when = slot->retry_usec;
 
         if (pool->failure == POOL_FAILURE_EXEC) {
-                if (slot != pool->slots[0])
+                if (!is_prober(slot))
                         return false;
                 when = pool->probe_usec;
         }
@@ -255,6 +275,19 @@ static bool may_replace(const Slot *slot)
         return n < limit;
 }
 
+/* A run that lasts tells that the crashes are over, without any task. */
+static void check_stable(Slot *slot, usec_t now, usec_t *wake)
+{
+        usec_t stable = usec_add(slot->started_usec, POOL_STABLE_USEC);
+
+        if (slot->pool->failure != POOL_FAILURE_CRASHES)
+                return;
+        if (now >= stable)
+                pool_recover(slot->pool);
+        else
+                *wake = MIN(*wake, stable);
+}
+
 static int slot_update(Slot *slot, usec_t now, usec_t *wake)
 {
         int r;
@@ -272,6 +305,7 @@ static int slot_update(Slot *slot, usec_t now, usec_t *wake)
                         slot_start(slot, now);
                 break;
         case WORKER_STATE_READY:
+                check_stable(slot, now, wake);
                 slot->recycle |= now >= slot->age_usec;
                 if (!slot->recycle && !is_outdated(slot)) {
                         *wake = MIN(*wake, slot->age_usec);
@@ -385,6 +419,23 @@ static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
                 pool_fail(pool, POOL_FAILURE_CRASHES, exit->text, REMEDY_CRASH);
 }
 
+/* Persistent workers that were started before the program vanished go on. */
+static void on_cannot_exec(Slot *slot, const WorkerExit *exit)
+{
+        Pool *pool = slot->pool;
+
+        slot->retry_usec = 0;
+        if (!has_process(pool) || pool_n_ready(pool) == 0) {
+                pool_fail(pool, POOL_FAILURE_EXEC, exit->text, REMEDY_EXEC);
+                return;
+        }
+        back_off(slot, clock_monotonic_usec());
+        pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), REMEDY_EXEC);
+        log_event(LOG_WARNING, (&(LogFields){ .pool = pool->config->name }),
+                  "worker %s cannot be started: %s; %s", worker_name(slot->worker), exit->text,
+                  REMEDY_EXEC);
+}
+
 static void on_stopped(Slot *slot, const WorkerExit *exit)
 {
         Pool *pool = slot->pool;
@@ -396,8 +447,7 @@ static void on_stopped(Slot *slot, const WorkerExit *exit)
                           exit->text);
                 break;
         case WORKER_EXIT_CANNOT_EXEC:
-                slot->retry_usec = 0;
-                pool_fail(pool, POOL_FAILURE_EXEC, exit->text, REMEDY_EXEC);
+                on_cannot_exec(slot, exit);
                 break;
         default:
                 on_crash(slot, exit, clock_monotonic_usec());

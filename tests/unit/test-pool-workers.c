@@ -159,6 +159,48 @@ START_TEST(test_what_cannot_be_executed_is_tried_by_one)
 }
 END_TEST
 
+START_TEST(test_a_program_that_vanished_leaves_its_workers)
+{
+        make_running_pool();
+        hand_over(1);
+        make_exit(2, WORKER_EXIT_CRASHED);
+        fixture_advance(fixture.config->restart.backoff.max_usec);
+        make_exit(2, WORKER_EXIT_CANNOT_EXEC);
+        ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_DEGRADED);
+        ck_assert_uint_gt(fixture.subscription.credit, 0);
+        ck_assert_uint_eq(count_events(EVENT_POOL_FAILED), 0);
+        /* now the last one goes; the one that holds a task does not make the pool well again */
+        pool_restart(fixture.pool, false);
+        fixture_run();
+        make_exit(2, WORKER_EXIT_CANNOT_EXEC);
+        ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_FAILED);
+        if (fixture.workers[1]->n_tasks > 0)
+                finish(1, TASK_COMPLETED);
+        ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_FAILED);
+        make_exit(1, WORKER_EXIT_ASKED);
+        fixture_advance(fixture.config->restart.backoff.max_usec);
+        make_ready(1);
+        ck_assert_uint_eq(count_events(EVENT_POOL_RECOVERED), 1);
+}
+END_TEST
+
+START_TEST(test_a_crash_loop_ends_with_a_stable_run)
+{
+        fixture.config->workers = 1;
+        make_running_pool();
+        for (unsigned i = 0; i < POOL_FAILED_STARTS; i++) {
+                make_exit(1, WORKER_EXIT_CRASHED);
+                fixture_advance(fixture.config->restart.backoff.max_usec);
+                make_ready(1);
+        }
+        ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_FAILED);
+        fixture_advance(POOL_STABLE_USEC - 1);
+        ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_FAILED);
+        fixture_advance(1);
+        ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_RUNNING);
+}
+END_TEST
+
 START_TEST(test_a_command_that_vanished_is_probed_with_one_task)
 {
         fixture.config->handler.mode = HANDLER_PER_TASK;
@@ -304,6 +346,8 @@ UNIT_MAIN_WITH("pool-workers", fixture_setup, fixture_teardown, test_scale_up_an
                test_a_stable_run_ends_the_backoff, test_a_hung_worker_starts_again_at_once,
                test_a_crash_loop_fails_the_pool_until_a_task_completes,
                test_what_cannot_be_executed_is_tried_by_one,
+               test_a_program_that_vanished_leaves_its_workers,
+               test_a_crash_loop_ends_with_a_stable_run,
                test_a_command_that_vanished_is_probed_with_one_task,
                test_a_start_that_fails_is_tried_again, test_rolling_restart_replaces_one_by_one,
                test_restart_replaces_all, test_a_restart_key_makes_workers_anew_one_by_one,
