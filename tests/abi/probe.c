@@ -48,8 +48,12 @@ static int probe_init(const struct yardmaster_host *host, const char *config_jso
 
 static int probe_thread_init(void *state, void **ret_thread)
 {
+        int r = state == &probe ? misbehave(probe.fail_thread_init) : -EINVAL;
+
+        if (r < 0)
+                return r;
         *ret_thread = calloc(1, sizeof(int64_t));
-        return state == &probe ? misbehave(probe.fail_thread_init) : -EINVAL;
+        return *ret_thread ? 0 : -ENOMEM;
 }
 
 static void probe_cancel(void *state, const char *task_id)
