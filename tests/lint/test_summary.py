@@ -75,12 +75,12 @@ class Summary(unittest.TestCase):
 
     def test_skips_have_reasons(self):
         tests = [tap("a", "OK", "1..2", "ok 1 - x", "ok 2 - y # SKIP no disk"),
-                 tap("b", "SKIP", "1..0 # SKIP no node"), program("c", "SKIP", "looked", "no zsh")]
-        reasons = ["SKIPPED live/a/y: no disk", "SKIPPED live/b: no node", "SKIPPED live/c: no zsh"]
-        self.check(tests, "1 passed, 0 failed, 3 skipped", 1, *reasons,
+                 tap("d", "SKIP", "1..1", "ok 1 - x # SKIP no net"), tap("b", "SKIP", "1..0 # SKIP no node"), program("c", "SKIP", "looked", "no zsh")]
+        reasons = ["SKIPPED live/a/y: no disk", "SKIPPED live/b: no node", "SKIPPED live/c: no zsh", "SKIPPED live/d/x: no net"]
+        self.check(tests, "1 passed, 0 failed, 4 skipped", 1, *reasons,
                    "not in tests/allowed-skips: live/b")
-        self.check(tests, "1 passed, 0 failed, 3 skipped", 0, *reasons,
-                   allowed="# why not\nlive/a/y: a: colon\nlive/b: b\nlive/c*: c\n")
+        self.check(tests, "1 passed, 0 failed, 4 skipped", 0, *reasons,
+                   allowed="# why not\nlive/a/y: a: colon\nlive/b: b\nlive/c*: c\nlive/d/*: d\n")
 
     def test_nothing_ran(self):
         self.check([], "0 passed, 0 failed, 0 skipped", 1)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the embedded queue promises, as a user sees it through the socket."""
 
-import os
 import sqlite3
 import time
 import unittest
