@@ -19,17 +19,34 @@ static char *formatted(const char *format, ...)
         return n < 0 ? NULL : text;
 }
 
+/* In place: C0, DEL, and C1 (0xC2 0x80 to 0x9F in UTF-8), which terminals obey too. */
+static char *defuse(char *text)
+{
+        for (unsigned char *c = (unsigned char *)text; c && *c; c++) {
+                if (*c < ' ' || *c == 0x7f)
+                        *c = *c == '\n' || *c == '\t' ? ' ' : '?';
+                else if (*c == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F)
+                        c[0] = c[1] = '?';
+        }
+        return text;
+}
+
 char *value_text(Slice value)
 {
         char *text = NULL;
 
         if (value.size == 0 || json_decode_string(value, &text) < 0)
                 return NULL;
-        for (char *c = text; *c; c++) {
-                if ((unsigned char)*c < ' ' || *c == 0x7f)
-                        *c = *c == '\n' || *c == '\t' ? ' ' : '?';
-        }
-        return text;
+        return defuse(text);
+}
+
+char *member_json(Slice object, const char *key)
+{
+        Slice value = json_member(object, key);
+
+        if (value.size == 0 || json_type_of(value) == JSON_NULL)
+                return NULL;
+        return defuse(strndup(value.data, value.size));
 }
 
 char *member_text(Slice object, const char *key)

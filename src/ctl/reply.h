@@ -12,6 +12,8 @@
 /* Fresh; NULL if there is none. */
 char *member_text(Slice object, const char *key);
 char *value_text(Slice value);
+/* Any member as the JSON that it is. */
+char *member_json(Slice object, const char *key);
 int64_t member_integer(Slice object, const char *key);
 double member_number(Slice object, const char *key);
 bool member_true(Slice object, const char *key);

@@ -17,14 +17,6 @@ static void print_line(const char *label, char *text)
         free(text);
 }
 
-static void print_raw(const char *label, Slice task, const char *key)
-{
-        Slice value = json_member(task, key);
-
-        if (value.size > 0 && json_type_of(value) != JSON_NULL)
-                (void)printf("%*s: %.*s\n", LABEL_WIDTH, label, (int)value.size, value.data);
-}
-
 static void print_logs(Slice task)
 {
         Slice line, lines = member_array(task, "logs");
@@ -89,8 +81,8 @@ static void print_task(const Ctl *ctl, Slice task)
         print_line("Deadline", member_time(task, "deadlineTime"));
         print_line("Worker", member_text(task, "worker"));
         print_line("Progress", member_progress(task, "progress"));
-        print_raw("Input", task, "inputData");
-        print_raw("Output", task, "output");
+        print_line("Input", member_json(task, "inputData"));
+        print_line("Output", member_json(task, "output"));
         print_logs(task);
         print_history(task);
 }

@@ -332,6 +332,35 @@ class Yardctl(unittest.TestCase):
         print(f"# {20_000 / spent:.0f} tasks/s of client CPU")
         self.assertEqual(sum(len(call["parameters"]["tasks"]) for call in self.server.calls), 20_000)
 
+    def test_submit_file_shows_its_progress(self):
+        def slowly(parameters):
+            time.sleep(0.15)  # what the bar's interval is shorter than
+            return self.accept_all(parameters)
+
+        self.serve(SubmitMany=slowly)
+        path = os.path.join(self.directory.name, "tasks.ndjson")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('{"type":"a"}\n' * 8000)
+        status, out = self.on_terminal("submit", "--from", path)
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"\r\[#+\.*\] +\d+%  \d+ tasks, \d+/s, .* left\x1b\[K")
+        self.assertRegex(out, r"\r\x1b\[Kyardctl: 8000 tasks submitted in .*\r\n$")
+
+    def on_terminal(self, *words, environment=None):
+        """Exit status and output of yardctl where all of it goes to a terminal."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen([harness.YARDCTL, "--socket", self.path, *words], stdout=slave, stderr=slave,
+                                   env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **(environment or {})})
+        os.close(slave)
+        out = b""
+        try:
+            while data := os.read(master, 65536):
+                out += data
+        except OSError:
+            pass
+        os.close(master)
+        return process.wait(harness.TIMEOUT), out.decode()
+
     # Tasks
 
     def test_task_show(self):
@@ -573,19 +602,8 @@ class Yardctl(unittest.TestCase):
     def test_colours(self):
         self.serve(GetStatus=STATUS)
         for environment, expected in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
-            master, slave = pty.openpty()
-            process = subprocess.Popen([harness.YARDCTL, "--socket", self.path, "status"], stdout=slave, stderr=slave,
-                                       env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **environment})
-            os.close(slave)
-            out = b""
-            try:
-                while data := os.read(master, 65536):
-                    out += data
-            except OSError:
-                pass
-            process.wait(harness.TIMEOUT)
-            os.close(master)
-            self.assertEqual(b"\x1b[" in out, expected, out)
+            _, out = self.on_terminal("status", environment=environment)
+            self.assertEqual("\x1b[" in out, expected, out)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,12 @@ START_TEST(test_reply)
                                      "\"object\":{\"k\":1}}");
         _cleanup_free_ char *text = member_text(object, "text");
         _cleanup_free_ char *list = member_list(object, "list");
+        _cleanup_free_ char *json = member_json(object, "object");
+        _cleanup_free_ char *csi = value_text(SLICE_LITERAL("\"\xC2\x9B"
+                                                            "31m \xC3\x9B\""));
 
+        ck_assert_str_eq(json, "{\"k\":1}");
+        ck_assert_str_eq(csi, "??31m \xC3\x9B");
         ck_assert_str_eq(text, "a?[31m b");
         ck_assert_str_eq(list, "x, y");
         ck_assert_int_eq(member_integer(object, "n"), 7);
