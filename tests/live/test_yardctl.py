@@ -64,7 +64,8 @@ class Yardctl(unittest.TestCase):
         return task
 
     def test_submit_and_exit_codes(self):
-        self.assertEqual(json.loads(self.ctl("submit", "echo", '{"a": [1, "\\u0000"]}', "--wait").stdout), {"a": [1, "\0"]})
+        echoed = self.ctl("submit", "echo", '{"a": [1, "\\u0000"]}', "--wait").stdout
+        self.assertEqual(json.loads(echoed), {"a": [1, "\0"]})
         self.assertIn("as asked", self.ctl("submit", "fail", "--wait", status=5).stderr)
         self.assertIn("did you mean echo?", self.ctl("submit", "ehco", status=1).stderr)
         task = self.ctl("submit", "ehco", "--force", "--source", "other").stdout.strip()
@@ -80,8 +81,8 @@ class Yardctl(unittest.TestCase):
         self.assertIn("Waiting tasks that no pool serves", self.ctl("status").stdout)
 
     def test_submit_options(self):
-        task = self.ctl("submit", "ehco", "{}", "--force", "--source", "other", "--priority", "7", "--delay", "1h", "--unique", "k",
-                        "--attempts", "4", "--deadline", "2h").stdout.strip()
+        task = self.ctl("submit", "ehco", "{}", "--force", "--source", "other", "--priority", "7", "--delay", "1h",
+                        "--unique", "k", "--attempts", "4", "--deadline", "2h").stdout.strip()
         shown = self.daemon.task(task)
         self.assertEqual((shown["priority"], shown["uniqueKey"], shown["attemptsMax"]), (7, "k", 4))
         self.assertAlmostEqual(shown["runTime"] - shown["scheduledTime"], 3_600_000, delta=2000)
@@ -91,7 +92,8 @@ class Yardctl(unittest.TestCase):
         self.assertEqual(self.ctl(*again, "--conflict", "return_existing").stdout.strip(), task)
         self.ctl(*again[:2], '{"new": 1}', *again[2:], "--conflict", "replace")
         listed = self.daemon.ctl_json("list", "tasks", "--source", "other")["tasks"]
-        self.assertEqual([self.daemon.task(item["taskId"])["inputData"] for item in listed if item["status"] == "SCHEDULED"], [{"new": 1}])
+        waiting = [item["taskId"] for item in listed if item["status"] == "SCHEDULED"]
+        self.assertEqual([self.daemon.task(each)["inputData"] for each in waiting], [{"new": 1}])
 
     def test_submit_file(self):
         lines = [json.dumps({"type": "echo", "input": {"n": n}, "priority": n % 3}) for n in range(2300)]
@@ -160,7 +162,8 @@ class Yardctl(unittest.TestCase):
         text = self.ctl("config", "dump").stdout
         copy = self.daemon.write("copy.conf", text)
         subprocess.run([harness.YARDMASTERD, "--check", "--config", copy], check=True, capture_output=True)
-        self.daemon.write_config(CONFIG.replace("workers = 2", "workers = 3") + 'on_event = { command = ["/bin/true"]; };')
+        changed = CONFIG.replace("workers = 2", "workers = 3")
+        self.daemon.write_config(changed + 'on_event = { command = ["/bin/true"]; };')
         self.assertIn("echo", self.ctl("reload").stdout)
         self.daemon.write_config(CONFIG.replace("retry", "rerty"))
         self.assertEqual(self.ctl("config", "check", status=1).returncode, 1)
@@ -230,8 +233,8 @@ class Yardctl(unittest.TestCase):
         program = [harness.YARDCTL, "--socket", self.daemon.socket_path]
 
         def run(*words, group):
-            return subprocess.run([*program, *words], user=nobody, group=group, extra_groups=[], capture_output=True, text=True,
-                                  check=False, env=self.daemon.environment)
+            return subprocess.run([*program, *words], user=nobody, group=group, extra_groups=[], capture_output=True,
+                                  text=True, check=False, env=self.daemon.environment)
 
         result = run("status", group=nobody)
         self.assertEqual(result.returncode, 7)
@@ -240,7 +243,8 @@ class Yardctl(unittest.TestCase):
         self.assertEqual(run("status", group=nobody).returncode, 0)
         self.assertEqual(run("submit", "echo", "--wait", group=nobody).returncode, 0)
         for words in (["scale", "echo", "1"], ["set", "echo", "rate=1/s"], ["pause", "echo"], ["reload"], ["drain"],
-                      ["log-level", "info"], ["backup", "/tmp/x"], ["task", "cancel", "x"], ["task", "delete", "--type", "x", "--yes"]):
+                      ["log-level", "info"], ["backup", "/tmp/x"], ["task", "cancel", "x"],
+                      ["task", "delete", "--type", "x", "--yes"]):
             result = run(*words, group=nobody)
             self.assertEqual(result.returncode, 7, words)
             self.assertIn("admin_group", result.stderr)

@@ -94,18 +94,22 @@ WORKER = {"name": "thumbnail/2", "pool": "thumbnail", "state": "ready", "pid": 4
                      "progress": {"percent": 40, "stage": "scale", "message": "3 of 7"}, "cancelled": False}],
           "heartbeatAgeUsec": 1_000_000, "statusText": None, "memoryBytes": 10_485_760, "processed": 7,
           "restarts": 1, "lastExit": "killed by signal SEGV", "lastExitTime": 1}
-SOURCE = {"name": "local", "type": "queue", "state": "full", "problem": {"time": 1, "message": "max_tasks reached", "remedy": None},
+SOURCE = {"name": "local", "type": "queue", "state": "full", "problem": {"time": 1, "message": "max_tasks reached",
+                                                                         "remedy": None},
           "scheduled": 17, "delayed": 3, "inProgress": 2, "finished": 1200, "submitted": 1300, "settled": 1200,
           "sizeBytes": 4096, "lastFetchAgeUsec": 2_000_000, "lastCommitUsec": 900, "stallUsec": 0}
 STATUS = {"version": "9.9", "pid": 42, "state": "degraded", "statusText": "1 pool degraded", "ageUsec": 90_000_000,
           "memoryBytes": 9_000_000, "config": "/etc/y.conf", "configTime": 1, "configProblem": None, "pools": [POOL],
-          "sources": [SOURCE], "unserved": [{"source": "local", "type": "resize", "queued": 5, "oldestAgeUsec": 9_000_000}],
+          "sources": [SOURCE], "unserved": [{"source": "local", "type": "resize", "queued": 5,
+                                             "oldestAgeUsec": 9_000_000}],
           "eventsDropped": 0}
-TASK = {"taskId": "t-1", "taskType": "thumbnail", "status": "COMPLETED", "source": "local", "priority": 5, "attempts": 1,
+TASK = {"taskId": "t-1", "taskType": "thumbnail", "status": "COMPLETED", "source": "local", "priority": 5,
+        "attempts": 1,
         "attemptsMax": 3, "pollCount": 1, "scheduledTime": 1_700_000_000_000, "startTime": 1_700_000_000_100,
         "endTime": 1_700_000_000_200, "worker": "thumbnail/2", "inputData": {"a": 1}, "output": {"b": 2},
         "logs": [{"log": "hello\u001b[31m", "createdTime": 1}],
-        "history": [{"attempt": 1, "status": "FAILED", "reason": "exit 1", "worker": "thumbnail/1", "startTime": 1, "endTime": 2001}]}
+        "history": [{"attempt": 1, "status": "FAILED", "reason": "exit 1", "worker": "thumbnail/1", "startTime": 1,
+                     "endTime": 2001}]}
 
 
 class Yardctl(unittest.TestCase):
@@ -165,19 +169,22 @@ class Yardctl(unittest.TestCase):
         out = self.ctl("status", "thumbnail").stdout
         self.assertEqual(self.sent(), ("ListWorkers", {"pool": "thumbnail"}))
         for text in ("pool thumbnail", "4 wanted, 3 running, 2 busy", "17 (3 delayed), the oldest for 3m 20s", "25%",
-                     "limits.processes", "install it", "thumbnail/2", "4711", "t-1", "40% scale: 3 of 7", "10M", "SEGV"):
+                     "limits.processes", "install it", "thumbnail/2", "4711", "t-1", "40% scale: 3 of 7", "10M",
+                     "SEGV"):
             self.assertIn(text, out)
 
     def test_status_of_a_worker(self):
         self.serve(ListWorkers={"workers": [WORKER]})
         out = self.ctl("status", "thumbnail/2").stdout
         self.assertEqual(self.sent(), ("ListWorkers", {"name": "thumbnail/2"}))
-        for text in ("worker thumbnail/2", "pid 4711, up 1m, 10M", "Heartbeat: 1s ago", "t-1 (thumbnail), attempt 2, for 5s",
+        for text in ("worker thumbnail/2", "pid 4711, up 1m, 10M", "Heartbeat: 1s ago",
+                     "t-1 (thumbnail), attempt 2, for 5s",
                      "7 processed, 1 in hand", "killed by signal SEGV"):
             self.assertIn(text, out)
 
     def test_status_of_none(self):
-        self.serve(ListPools={"pools": []}, ListWorkers=lambda p: Error("NoSuchPool", pool=p["pool"], suggestion="thumbnail"))
+        self.serve(ListPools={"pools": []}, ListWorkers=lambda p: Error("NoSuchPool", pool=p["pool"],
+                                                                        suggestion="thumbnail"))
         error = self.ctl("status", "thumbnial", status=4).stderr
         self.assertIn("there is no pool thumbnial; did you mean thumbnail?", error)
 
@@ -193,7 +200,8 @@ class Yardctl(unittest.TestCase):
         out = self.ctl("list", "tasks", "--status", "failed,Completed", "--type", "thumb*", "--source", "local",
                        "--since", "@1700000000", "--limit", "10").stdout
         self.assertEqual([line.split()[0] for line in out.splitlines()], ["TASK", "t-1", "t-2", "t-3"])
-        self.assertEqual(self.sent(), ("ListTasks", {"filter": {"type": "thumb*", "source": "local", "status": ["FAILED", "COMPLETED"],
+        self.assertEqual(self.sent(), ("ListTasks", {"filter": {"type": "thumb*", "source": "local",
+                                                                "status": ["FAILED", "COMPLETED"],
                                                                 "sinceTime": 1_700_000_000_000}, "limit": 10}))
         self.assertTrue(self.server.calls[-1]["more"])
         self.ctl("list", "tasks", "--since", "1h")
@@ -215,10 +223,13 @@ class Yardctl(unittest.TestCase):
         self.serve(Submit={"taskId": "t-9", "existing": False})
         self.assertEqual(self.ctl("submit", "thumbnail").stdout, "t-9\n")
         self.assertEqual(self.sent(), ("Submit", {"task": {"type": "thumbnail"}}))
-        self.ctl("submit", "thumbnail", '{"a": 1}', "--priority", "-5", "--delay", "1.5s", "--unique", "k", "--conflict",
-                 "replace", "--attempts=2", "--source", "local", "--force", "--run-at", "@1700000000", "--deadline", "@1700000001")
+        self.ctl("submit", "thumbnail", '{"a": 1}', "--priority", "-5", "--delay", "1.5s", "--unique", "k",
+                 "--conflict",
+                 "replace", "--attempts=2", "--source", "local", "--force", "--run-at", "@1700000000", "--deadline",
+                 "@1700000001")
         self.assertEqual(self.sent(), ("Submit", {"force": True, "task": {
-            "type": "thumbnail", "input": {"a": 1}, "priority": -5, "delayMsec": 1500, "unique": "k", "conflict": "replace",
+            "type": "thumbnail", "input": {"a": 1}, "priority": -5, "delayMsec": 1500, "unique": "k",
+            "conflict": "replace",
             "attempts": 2, "source": "local", "runTime": 1_700_000_000_000, "deadlineTime": 1_700_000_001_000}}))
         self.ctl("submit", "thumbnail", "-", input='{"b":2}\n')
         self.assertEqual(self.sent()[1]["task"]["input"], {"b": 2})
@@ -238,7 +249,8 @@ class Yardctl(unittest.TestCase):
         self.assertEqual(self.server.calls, [])
 
     def test_submit_and_wait(self):
-        self.serve(Submit={"taskId": "t-1", "existing": False}, WaitTasks=[{"tasks": [TASK]}, {"tasks": []}], GetTask={"task": TASK})
+        self.serve(Submit={"taskId": "t-1", "existing": False}, WaitTasks=[{"tasks": [TASK]}, {"tasks": []}],
+                   GetTask={"task": TASK})
         self.assertEqual(self.ctl("submit", "thumbnail", "--wait").stdout, '{"b": 2}\n')
         self.assertEqual(self.server.calls[1]["parameters"], {"ids": ["t-1"]})
         self.server.script["GetTask"] = {"task": {**TASK, "status": "FAILED", "reason": "exit 1"}}
@@ -251,7 +263,8 @@ class Yardctl(unittest.TestCase):
     def test_submit_errors(self):
         for error, status, text in (
                 (Error("TypeNotServed", type="thumb", suggestion="thumbnail"), 1, "--force; did you mean thumbnail?"),
-                (Error("QueueFull", source="local", message="max_tasks (10) is reached"), 1, "max_tasks (10) is reached"),
+                (Error("QueueFull", source="local", message="max_tasks (10) is reached"), 1,
+                 "max_tasks (10) is reached"),
                 (Error("DuplicateTask", taskId="t-3", unique="k"), 1, "t-3"),
                 (Error("NoSuchSource", source="s"), 4, "no source s"),
                 (Error("org.varlink.service.PermissionDenied"), 7, "permission denied"),
@@ -287,19 +300,24 @@ class Yardctl(unittest.TestCase):
                          ' "conflict": "error", "attempts": 2, "source": "s", "input": null}\n'
                          '\n \t\r\n{"delay": 0.5, "type": "other"}', "thumbnail")
         self.assertEqual(self.sent()[1]["tasks"], [
-            {"delayMsec": 2000, "runTime": 1_700_000_000_000, "deadlineTime": 1_700_000_001_000, "priority": 1, "unique": "k",
+            {"delayMsec": 2000, "runTime": 1_700_000_000_000, "deadlineTime": 1_700_000_001_000, "priority": 1,
+             "unique": "k",
              "conflict": "error", "attempts": 2, "source": "s", "type": "thumbnail"},
             {"delayMsec": 500, "type": "other"}])
 
     def test_submit_file_faults(self):
         self.serve(SubmitMany=lambda p: {"results": [
-            {"error": "TypeNotServed", "message": "no pool"} if task["type"] == "bad" else {"taskId": "x"} for task in p["tasks"]]})
+            {"error": "TypeNotServed",
+             "message": "no pool"} if task["type"] == "bad" else {"taskId": "x"} for task in p["tasks"]]})
         error = self.submit_file('{"type":"a"}\n{"type":"a"\n[]\n{"type":1}\n{"input":{}}\n{"type":"a","x":1}\n'
                                  '{"type":"a","priority":1.5}\n{"type":"a","input":[]}\n{"type":"a","delay":"x"}\n'
                                  '{"type":"a","type":"b"}\n{"type":"bad"}\n{"type":"a"}\n', status=1).stderr
-        for text in ("ndjson:2: no JSON: at byte 11", "ndjson:3: an object is expected", "ndjson:4: type is a string", "ndjson:5: type is missing",
-                     "ndjson:6: unknown member x", "ndjson:7: priority is a whole number", "ndjson:8: input is an object",
-                     "ndjson:9: delay is a span", "ndjson:10: type stands there twice", "ndjson:11: TypeNotServed: no pool",
+        for text in ("ndjson:2: no JSON: at byte 11", "ndjson:3: an object is expected", "ndjson:4: type is a string",
+                     "ndjson:5: type is missing",
+                     "ndjson:6: unknown member x", "ndjson:7: priority is a whole number",
+                     "ndjson:8: input is an object",
+                     "ndjson:9: delay is a span", "ndjson:10: type stands there twice",
+                     "ndjson:11: TypeNotServed: no pool",
                      "2 tasks submitted", "10 not"):
             self.assertIn(text, error)
 
@@ -364,9 +382,11 @@ class Yardctl(unittest.TestCase):
     # Tasks
 
     def test_task_show(self):
-        self.serve(GetTask=lambda p: {"task": TASK} if p["taskId"] == "t-1" else Error("NoSuchTask", taskId=p["taskId"]))
+        self.serve(GetTask=lambda p: {"task": TASK} if p["taskId"] == "t-1" else Error("NoSuchTask",
+                                                                                       taskId=p["taskId"]))
         out = self.ctl("task", "show", "t-1").stdout
-        for text in ("COMPLETED", "thumbnail/2", '{"a": 1}', '{"b": 2}', "1 used of 3", "2023-11-14 22:13:20.000", "hello?[31m",
+        for text in ("COMPLETED", "thumbnail/2", '{"a": 1}', '{"b": 2}', "1 used of 3", "2023-11-14 22:13:20.000",
+                     "hello?[31m",
                      "attempt 1 FAILED on thumbnail/1 after 2s"):
             self.assertIn(text, out)
         result = self.ctl("task", "show", "t-0", "t-1", status=4)
@@ -377,7 +397,8 @@ class Yardctl(unittest.TestCase):
         for verb, method in (("cancel", "CancelTasks"), ("retry", "RetryTasks"), ("delete", "DeleteTasks")):
             self.serve(**{method: {"count": 1}})
             self.assertIn("t-1", self.ctl("task", verb, "t-1", "t-2").stdout)
-            self.assertEqual([call["parameters"] for call in self.server.calls], [{"filter": {"ids": ["t-1"]}}, {"filter": {"ids": ["t-2"]}}])
+            self.assertEqual([call["parameters"] for call in self.server.calls], [{"filter": {"ids": ["t-1"]}},
+                                                                                  {"filter": {"ids": ["t-2"]}}])
         self.serve(CancelTasks={"count": 0}, GetTask={"task": TASK})
         self.assertIn("is COMPLETED: it cannot be cancelled", self.ctl("task", "cancel", "t-1", status=1).stderr)
         self.serve(CancelTasks={"count": 0}, GetTask=Error("NoSuchTask", taskId="t-1"))
@@ -386,7 +407,8 @@ class Yardctl(unittest.TestCase):
     def test_task_update(self):
         self.serve(UpdateTasks={"count": 1})
         self.ctl("task", "update", "t-1", "--status", "COMPLETED", "--output", '{"a":1}', "--reason", "by hand")
-        self.assertEqual(self.sent()[1], {"filter": {"ids": ["t-1"]}, "status": "COMPLETED", "reason": "by hand", "output": {"a": 1}})
+        self.assertEqual(self.sent()[1], {"filter": {"ids": ["t-1"]}, "status": "COMPLETED", "reason": "by hand",
+                                          "output": {"a": 1}})
         self.ctl("task", "update", "t-1", status=2)
         self.ctl("task", "update", "t-1", "--status", "COMPLETED", "--output", "[]", status=2)
 
@@ -421,7 +443,8 @@ class Yardctl(unittest.TestCase):
         self.assertEqual(self.ctl("wait", "t-1", "t-2", "--timeout", "1m").stdout, "t-1 COMPLETED\n")
         self.assertEqual(self.sent()[1], {"ids": ["t-1", "t-2"], "timeoutUsec": 60_000_000})
         self.serve(WaitTasks=[{"tasks": [{**TASK, "status": "FAILED", "reason": "no"}]}, {"tasks": []}])
-        result = subprocess.run([harness.YARDCTL, "--socket", self.path, "wait", "t-1"], capture_output=True, text=True, check=False)
+        result = subprocess.run([harness.YARDCTL, "--socket", self.path, "wait", "t-1"], capture_output=True,
+                                text=True, check=False)
         self.assertEqual((result.returncode, result.stdout), (5, "t-1 FAILED: no\n"))
         self.serve(WaitTasks=Error("WaitTimedOut", pending=["t-1"]))
         self.ctl("wait", "t-1", status=6)
@@ -436,7 +459,8 @@ class Yardctl(unittest.TestCase):
         self.assertEqual(self.sent(), ("Scale", {"pool": "p", "workers": "-2"}))
         self.ctl("scale", "p", "many", status=2)
         self.ctl("set", "p", "task_timeout=1s", "retry.attempts=3", "x==")
-        self.assertEqual(self.sent(), ("SetPool", {"pool": "p", "settings": {"task_timeout": "1s", "retry.attempts": "3", "x": "="}}))
+        self.assertEqual(self.sent(), ("SetPool", {"pool": "p", "settings": {"task_timeout": "1s",
+                                                                             "retry.attempts": "3", "x": "="}}))
         self.ctl("set", "p", "nonsense", status=2)
         self.ctl("pause", "p")
         self.assertEqual(self.sent(), ("PausePool", {"pool": "p"}))
@@ -460,17 +484,22 @@ class Yardctl(unittest.TestCase):
         self.assertEqual(self.sent(), ("Drain", {"deadlineUsec": 10_000_000}))
 
     def test_config(self):
-        self.serve(CheckConfig={"valid": True, "diagnostics": []}, DumpConfig={"text": "a = 1;\nb = 2;\n", "settings": []})
+        self.serve(CheckConfig={"valid": True, "diagnostics": []}, DumpConfig={"text": "a = 1;\nb = 2;\n",
+                                                                               "settings": []})
         self.assertIn("valid", self.ctl("config", "check").stdout)
         self.assertEqual(self.ctl("config", "dump").stdout, "a = 1;\nb = 2;\n")
         self.serve(CheckConfig={"valid": False, "diagnostics": ["x.conf:1: a"]})
-        result = subprocess.run([harness.YARDCTL, "--socket", self.path, "config", "check"], capture_output=True, text=True, check=False)
+        result = subprocess.run([harness.YARDCTL, "--socket", self.path, "config", "check"], capture_output=True,
+                                text=True, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn("x.conf:1: a\n", result.stdout)
 
     def test_monitor(self):
-        self.serve(Monitor=[{}, {"event": "task_failed", "time": 1_700_000_000_123, "pool": "p", "worker": "p/1", "taskId": "t-1",
-                                 "taskType": "x", "status": "FAILED", "message": "exit 1"}, {"dropped": 3, "event": "queue_full", "time": 1}])
+        self.serve(Monitor=[{}, {"event": "task_failed", "time": 1_700_000_000_123, "pool": "p", "worker": "p/1",
+                                 "taskId": "t-1",
+                                 "taskType": "x", "status": "FAILED", "message": "exit 1"}, {"dropped": 3,
+                                                                                             "event": "queue_full",
+                                                                                             "time": 1}])
         out = self.ctl("monitor", "p", "--types", "task_failed,queue_full").stdout
         self.assertEqual(self.sent(), ("Monitor", {"types": ["task_failed", "queue_full"], "pool": "p"}))
         self.assertIn("22:13:20.123 task_failed       p/1 x t-1 FAILED: exit 1\n", out)
@@ -482,8 +511,10 @@ class Yardctl(unittest.TestCase):
         self.assertEqual(self.sent()[1], {"level": "ready"})
         self.assertEqual(self.ctl("health", "--live").stdout, "live\n")
         self.ctl("health", "--live", "--ready", status=2)
-        self.serve(GetHealth={"healthy": False, "findings": [{"object": "pool p", "message": "cannot run", "remedy": "fix"}]})
-        result = subprocess.run([harness.YARDCTL, "--socket", self.path, "health"], capture_output=True, text=True, check=False)
+        self.serve(GetHealth={"healthy": False, "findings": [{"object": "pool p", "message": "cannot run",
+                                                              "remedy": "fix"}]})
+        result = subprocess.run([harness.YARDCTL, "--socket", self.path, "health"], capture_output=True, text=True,
+                                check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn("pool p: cannot run\n", result.stdout)
 
@@ -554,7 +585,8 @@ class Yardctl(unittest.TestCase):
             with self.subTest(shell=shell):
                 spaced = {"bash": r"thumb\ nail", "zsh": "thumb nail"}[shell]
                 self.assertEqual(self.complete_in(shell, "yardctl pause"), [spaced, "hash"])
-                self.assertEqual(self.complete_in(shell, "yardctl task"), ["show", "cancel", "retry", "update", "delete"])
+                self.assertEqual(self.complete_in(shell, "yardctl task"), ["show", "cancel", "retry", "update",
+                                                                           "delete"])
 
     # The client itself
 
@@ -564,9 +596,11 @@ class Yardctl(unittest.TestCase):
         self.assertIn(f"{self.directory.name}/yardmaster/control: No such file", error)
         self.assertIn("/control: ", error.split("\n")[2])
         self.assertIn("systemctl start yardmaster", error)
-        error = self.ctl("status", status=3, socket_option=False, environment={"YARDMASTER_SOCKET": "/nonexistent/x"}).stderr
+        error = self.ctl("status", status=3, socket_option=False,
+                         environment={"YARDMASTER_SOCKET": "/nonexistent/x"}).stderr
         self.assertIn("/nonexistent/x: No such file", error)
-        error = self.ctl("status", "--instance", "blue", status=3, socket_option=False, environment={"XDG_RUNTIME_DIR": ""}).stderr
+        error = self.ctl("status", "--instance", "blue", status=3, socket_option=False,
+                         environment={"XDG_RUNTIME_DIR": ""}).stderr
         self.assertIn("/run/yardmaster-blue/control", error)
 
     def test_finds_the_socket(self):
@@ -581,7 +615,8 @@ class Yardctl(unittest.TestCase):
         server.close()
 
     def test_odd_answers(self):
-        for answer, status in ((None, 3), (b"nonsense\0", 1), (b"[]\0", 1), (b'{"error":7}\0', 1), (b"x" * (17 << 20) + b"\0", 1)):
+        for answer, status in ((None, 3), (b"nonsense\0", 1), (b"[]\0", 1), (b'{"error":7}\0', 1),
+                               (b"x" * (17 << 20) + b"\0", 1)):
             self.serve(GetStatus=answer)
             self.ctl("status", status=status)
         self.serve(GetStatus={})
@@ -596,7 +631,8 @@ class Yardctl(unittest.TestCase):
                 result = subprocess.run([harness.YARDCTL, *words], capture_output=True, text=True, check=False)
                 self.assertEqual((result.returncode, result.stdout), (2, ""))
                 self.assertTrue(result.stderr.startswith("yardctl: "))
-        for words in (["help"], ["--help"], ["-h"], ["help", "submit"], ["task", "show", "--help"], ["help", "list", "tasks"]):
+        for words in (["help"], ["--help"], ["-h"], ["help", "submit"], ["task", "show", "--help"], ["help", "list",
+                                                                                                     "tasks"]):
             self.assertIn("yardctl", self.ctl(*words, socket_option=False).stdout)
 
     def test_colours(self):
