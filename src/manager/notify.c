@@ -38,7 +38,7 @@ struct Notify {
         bool status_due;
 
         sd_event_source *watchdog; /* NULL: not asked for */
-        usec_t interval_usec;      /* of our pings: half of what systemd waits */
+        usec_t interval_usec;      /* of our pings: a third of what systemd waits */
         notify_alive_t alive;
         void *userdata;
         bool complained; /* that something does not turn; once until it does again */
