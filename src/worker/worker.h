@@ -110,8 +110,8 @@ int worker_dispatch(Worker *worker, Task *task);
 /* Asks the handler to stop this task: cancel message (or TERM), stop_timeout, TERM, KILL. Ends in
  * WORKER_TASK_DROPPED. */
 void worker_cancel(Worker *worker, Task *task);
-/* No new tasks; the process ends after those in hand (drain message, then end of input; KILL after
- * stop_timeout once it holds none). */
+/* No new tasks; the process ends after those in hand: drain message at once, end of input once it
+ * holds none, TERM after half of stop_timeout, KILL after the other half. */
 void worker_drain(Worker *worker);
 /* Tasks in hand get cancel, TERM, KILL, stop_timeout apart at most, and are RETURNED. */
 void worker_stop(Worker *worker);
