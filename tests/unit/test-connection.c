@@ -195,6 +195,9 @@ START_TEST(test_slow_client)
                 ck_assert_uint_lt(++sent, 1000);
         }
         ck_assert_int_eq(control_call_continue_raw(fixture.kept, parameters), -ENOBUFS);
+        ck_assert_uint_le(
+                stream_queued(LIST_FIRST(&fixture.server->connections, Connection, link)->stream),
+                CONTROL_OUTPUT_MARK + sizeof(text) + 100);
         ck_assert(!control_call_writable(fixture.kept));
         ck_assert_uint_eq(fixture.n_writable, 0);
         ck_assert(!receive(&fixture));

@@ -61,6 +61,21 @@ START_TEST(test_call_refused)
 }
 END_TEST
 
+START_TEST(test_too_long)
+{
+        _cleanup_free_ char *message = malloc(WIRE_MESSAGE_MAX + 2), *problem = NULL;
+        WireCall call;
+
+        ck_assert_ptr_nonnull(message);
+        memset(message, ' ', WIRE_MESSAGE_MAX + 1);
+        memcpy(message, "{\"method\":\"a.B\"}", 16);
+        ck_assert_int_eq(wire_parse_call((Slice){ message, WIRE_MESSAGE_MAX }, &call, &problem), 0);
+        ck_assert_int_eq(wire_parse_call((Slice){ message, WIRE_MESSAGE_MAX + 1 }, &call, &problem),
+                         -EBADMSG);
+        ck_assert_str_eq(problem, "a message has at most 16777216 bytes");
+}
+END_TEST
+
 START_TEST(test_names)
 {
         char message[400] = "{\"method\":\"";
@@ -155,5 +170,5 @@ START_TEST(test_append_is_all_or_nothing)
 }
 END_TEST
 
-UNIT_MAIN("wire", test_call, test_call_refused, test_names, test_reply, test_append,
+UNIT_MAIN("wire", test_call, test_call_refused, test_too_long, test_names, test_reply, test_append,
           test_append_is_all_or_nothing);
