@@ -9,17 +9,23 @@ static const char *const log_level_names[] = { "emerg",  "alert", "crit",  "erro
 static const char *const source_type_names[] = { "queue", NULL };
 static const char *const durability_names[] = { "full", "normal", NULL };
 static const char *const event_names[] = {
+        "task_started",
+        "task_completed",
         "task_failed",
         "task_retried",
+        "task_canceled",
+        "task_handed_back",
         "worker_started",
+        "worker_stopped",
         "worker_crashed",
         "worker_killed",
         "pool_failed",
         "pool_recovered",
         "pool_paused",
+        "pool_resumed",
         "queue_full",
-        "config_rejected",
         "config_reloaded",
+        "config_rejected",
         "drain_begun",
         NULL,
 };

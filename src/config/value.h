@@ -39,5 +39,5 @@ static inline const void *value_member_const(const SchemaRow *row, const void *o
 }
 
 /* "1 to 1024", "10ms to 1d, or 0", "full, normal"; empty where there is nothing to say. */
-#define VALUE_RANGE_MAX 256
+#define VALUE_RANGE_MAX 512
 const char *value_format_range(const SchemaRow *row, char *buffer);

@@ -384,7 +384,7 @@ int run_once(const DaemonOptions *options)
         _cleanup_(run_once_deinit) RunOnce run = { .options = options };
         int r;
 
-        log_set_level(LOG_WARNING);
+        log_set_level(LOG_INFO); /* what the handler writes to its stderr comes at this level */
         if (make_task(&run) < 0 || make_config(&run) < 0)
                 return 2;
         r = run_worker(&run);

@@ -6,6 +6,12 @@
 #include "base/log.h"
 #include "base/strv.h"
 
+/* Without a list of its own the hook hears of what may need someone's attention, not of every task
+ * that goes its way. */
+#define EVENT_SET_ATTENTION                                                        \
+        (EVENT_SET_ALL & ~(1u << EVENT_TASK_STARTED | 1u << EVENT_TASK_COMPLETED | \
+                           1u << EVENT_TASK_CANCELED | 1u << EVENT_TASK_HANDED_BACK))
+
 typedef struct QueuedEvent {
         ListLink link;
         size_t size;
@@ -264,7 +270,7 @@ void event_hook_apply(EventHook *hook, Config *config)
         hook->config = config_ref(config);
         if (!config->on_event.command)
                 return;
-        hook->listener.types = config->on_event.events ? 0 : EVENT_SET_ALL;
+        hook->listener.types = config->on_event.events ? 0 : EVENT_SET_ATTENTION;
         STRV_FOREACH (name, config->on_event.events) {
                 EventType type = event_type_from_string(*name);
 
