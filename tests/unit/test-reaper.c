@@ -4,8 +4,11 @@
 #include "unit.h"
 #include "processes.h"
 
-#define TOKEN       "test-reaper/pool/1/1"
-#define OTHER_TOKEN "test-reaper/pool/2/1"
+/* Of this process alone: a sweep sees every process of the machine, other runs of this test too. */
+static char instance[32];
+static char token[64];
+static char other_token[64];
+static char foreign_token[64];
 
 static sd_event *event;
 static Spawner *spawner;
@@ -13,10 +16,14 @@ static Reaper *reaper;
 
 static void setup(void)
 {
+        (void)snprintf(instance, sizeof(instance), "test-reaper-%d", getpid());
+        (void)snprintf(token, sizeof(token), "%s/pool/1/1", instance);
+        (void)snprintf(other_token, sizeof(other_token), "%s/pool/2/1", instance);
+        (void)snprintf(foreign_token, sizeof(foreign_token), "%s-2/pool/1/1", instance);
         block_sigchld();
         ck_assert_int_ge(sd_event_new(&event), 0);
         ck_assert_int_eq(spawner_new(&spawner, event), 0);
-        ck_assert_int_eq(reaper_new(&reaper, event, spawner, "test-reaper"), 0);
+        ck_assert_int_eq(reaper_new(&reaper, event, spawner, instance), 0);
 }
 
 static void teardown(void)
@@ -28,14 +35,14 @@ static void teardown(void)
                 (void)waitpid(-1, NULL, 0);
 }
 
-static void start(Job *job, const char *token, char *const *argv)
+static void start(Job *job, const char *worker, char *const *argv)
 {
         static char variable[256];
 
-        (void)snprintf(variable, sizeof(variable), "YARDMASTER_WORKER=%s", token ? token : "");
+        (void)snprintf(variable, sizeof(variable), "YARDMASTER_WORKER=%s", worker ? worker : "");
         job_init(job, argv, ENVIRONMENT(variable));
         job->reaper = reaper;
-        job->watch.token = token;
+        job->watch.token = worker;
         spawner_post(spawner, &job->request);
         run_until(event, &job->answered);
         ck_assert_int_eq(job->request.error, 0);
@@ -130,7 +137,7 @@ START_TEST(test_dead_before_the_answer)
         setup();
         reaper = reaper_free(reaper);
         ck_assert_int_ge(sd_event_new(&first), 0);
-        ck_assert_int_eq(reaper_new(&reaper, first, spawner, "test-reaper"), 0);
+        ck_assert_int_eq(reaper_new(&reaper, first, spawner, instance), 0);
         job_init(&job, SHELL("sleep 1000 & echo up; exit 5"), DEFAULT_ENVIRONMENT);
         job.reaper = reaper;
         job.watch.leave_children = true;
@@ -243,7 +250,7 @@ START_TEST(test_many)
         setup();
         reaper = reaper_free(reaper);
         ck_assert_int_ge(sd_event_new(&other), 0);
-        ck_assert_int_eq(reaper_new(&reaper, other, spawner, "test-reaper"), 0);
+        ck_assert_int_eq(reaper_new(&reaper, other, spawner, instance), 0);
         for (unsigned i = 0; i < N; i++) {
                 (void)snprintf(scripts[i], sizeof(scripts[i]), "exit %u", i % 256);
                 memcpy(argv[i], SHELL(scripts[i]), sizeof(argv[i]));
@@ -291,7 +298,7 @@ START_TEST(test_stranger)
         Job job;
 
         setup();
-        start(&job, TOKEN,
+        start(&job, token,
               SHELL("setsid sh -c 'setsid sleep 1000 & echo up; sleep 1000' & read x"));
         ck_assert_str_eq(job_read_line(&job), "up");
         job.stdin_fd = close_fd(job.stdin_fd);
@@ -316,8 +323,8 @@ START_TEST(test_stranger_of_the_living)
         Job worker, other;
 
         setup();
-        start(&worker, TOKEN, SHELL("(setsid sh -c 'echo $$; exec sleep 1000' &) ; read x"));
-        start(&other, OTHER_TOKEN, SHELL("exit 0"));
+        start(&worker, token, SHELL("(setsid sh -c 'echo $$; exec sleep 1000' &) ; read x"));
+        start(&other, other_token, SHELL("exit 0"));
         run_until(event, &other.exited);
         job_deinit(&other);
         ck_assert_int_ge(sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC,
@@ -339,9 +346,9 @@ START_TEST(test_sweep)
         Job dead, alive, foreign;
 
         setup();
-        start(&dead, TOKEN, SHELL("echo up; exec sleep 1000"));
-        start(&alive, OTHER_TOKEN, SHELL("echo up; exec sleep 1000"));
-        start(&foreign, "test-reaper2/pool/1/1", SHELL("echo up; exec sleep 1000"));
+        start(&dead, token, SHELL("echo up; exec sleep 1000"));
+        start(&alive, other_token, SHELL("echo up; exec sleep 1000"));
+        start(&foreign, foreign_token, SHELL("echo up; exec sleep 1000"));
         (void)job_read_line(&dead);
         (void)job_read_line(&alive);
         (void)job_read_line(&foreign);
