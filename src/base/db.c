@@ -355,8 +355,7 @@ static int open_sqlite(Db *db)
         if (fd < 0)
                 return -errno;
         (void)close_fd(fd);
-        rc = sqlite3_open_v2(db->path, &db->sqlite,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+        rc = sqlite3_open_v2(db->path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
                              NULL);
         if (!db->sqlite)
                 return -ENOMEM;

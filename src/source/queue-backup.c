@@ -40,8 +40,7 @@ static int backup_begin(BackupJob *job, Db *db)
                 return -errno;
         (void)close_fd(fd);
         job->created = true;
-        if (sqlite3_open_v2(job->partial, &job->copy,
-                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+        if (sqlite3_open_v2(job->partial, &job->copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
                             NULL) != SQLITE_OK)
                 return -EIO;
         /* It is worth nothing until it is complete, and then it is synced as a whole. */

@@ -8,6 +8,8 @@
 /* Tasks and bytes of one claim: a pool with more credit gets the rest with the next one. */
 #define CLAIM_TASKS_MAX 256
 #define CLAIM_BYTES_MAX (32 * 1024 * 1024)
+/* Memory kept for the next task object; a bigger one's is given back. */
+#define CLAIM_BUFFER_KEEP ((size_t)64 * 1024)
 
 /* With the storage stuck for this long nothing more is fetched. */
 #define STALL_MAX_USEC (5 * USEC_PER_SEC)
@@ -239,6 +241,8 @@ static int claim_run(QueueJob *job, QueueStore *store)
                                 n_sharing--;
                 }
         }
+        buffer_clear(&store->json);
+        buffer_trim(&store->json, CLAIM_BUFFER_KEEP);
         return r;
 }
 

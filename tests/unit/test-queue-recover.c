@@ -208,6 +208,28 @@ START_TEST(settlements_under_way_are_finished_before_the_end)
 }
 END_TEST
 
+/* As systemd makes it for a dynamic user: the folder is reached through a link. */
+START_TEST(the_state_folder_may_be_a_link)
+{
+        Fixture *f = fixture_new();
+        char real[64], link[64];
+
+        fixture_close(f);
+        strcpy(real, f->folder);
+        (void)snprintf(link, sizeof(link), "%s.link", real);
+        ck_assert_int_eq(symlink(real, link), 0);
+        strcpy(f->folder, link);
+        fixture_open(f);
+        ck_assert_int_eq(submit(f, (QueueTask){ 0 }), QUEUE_ACCEPTED);
+        fixture_close(f);
+        ck_assert_int_eq(unlink(link), 0);
+        strcpy(f->folder, real);
+        fixture_open(f);
+        ck_assert_uint_eq(fixture_status(f).n_scheduled, 1);
+        fixture_free(f);
+}
+END_TEST
+
 static void check_refused(Fixture *f, int expected, const char *words)
 {
         _cleanup_free_ char *error = NULL;
@@ -251,5 +273,5 @@ END_TEST
 UNIT_MAIN("queue-recover", everything_is_there_after_a_stop, a_crash_gives_back_and_uses_no_attempt,
           an_accepted_result_survives_a_crash, the_third_crash_in_a_row_is_the_last,
           an_execution_that_ends_breaks_the_row_of_crashes, ids_stay_the_databases_own,
-          settlements_under_way_are_finished_before_the_end,
+          settlements_under_way_are_finished_before_the_end, the_state_folder_may_be_a_link,
           newer_and_damaged_databases_are_refused);

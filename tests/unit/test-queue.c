@@ -262,6 +262,27 @@ START_TEST(a_released_task_is_there_at_once_and_used_no_attempt)
 }
 END_TEST
 
+/* A pool that cannot run hands back over and over. */
+START_TEST(the_history_is_bounded)
+{
+        Fixture *f = fixture_new();
+        Pool pool;
+
+        pool_open(&pool, f, "t", 3);
+        (void)submit(f, (QueueTask){ 0 });
+        for (unsigned i = 1; i <= 60; i++) {
+                pool_fetch(&pool, f, 1);
+                source_release(pool.subscription, pool.tasks[0], "cannot run");
+                pool_forget(&pool);
+                run_until(f, pool.n_released == i);
+        }
+        ck_assert_int_eq(fixture_query(f, "SELECT count(*) FROM attempt"), 50);
+        ck_assert_int_eq(fixture_query(f, "SELECT min(poll) FROM attempt"), 11);
+        pool_close(&pool);
+        fixture_free(f);
+}
+END_TEST
+
 /* Handed back and out again: the first holder's result is nobody's. */
 START_TEST(a_stale_result_is_refused)
 {
@@ -499,7 +520,7 @@ UNIT_MAIN("queue", one_task_completes, task_object_has_conductors_members, hungr
           in_progress_comes_back_with_its_output_and_uses_no_attempt,
           a_retry_does_not_get_the_failed_output,
           a_released_task_is_there_at_once_and_used_no_attempt, a_stale_result_is_refused,
-          the_row_itself_is_the_fence, withdrawn_credit_gets_nothing,
+          the_history_is_bounded, the_row_itself_is_the_fence, withdrawn_credit_gets_nothing,
           tasks_of_a_type_come_in_their_order, types_of_a_pool_share_fairly,
           pools_get_their_own_types, a_subscription_that_ends_gives_back,
           types_and_retries_change_live, counts_are_kept_by_type);
