@@ -245,6 +245,20 @@ static void add_unserved(const UnservedType *type, void *userdata)
 
 /* Workers */
 
+/* What json-c cannot take is left out. */
+static void add_progress(Object *object, Slice progress)
+{
+        struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+        json_object *json;
+
+        if (!tokener)
+                return;
+        json = json_tokener_parse_ex(tokener, progress.data, (int)progress.size);
+        if (json)
+                object_add(object, "progress", json);
+        json_tokener_free(tokener);
+}
+
 static void add_task_in_hand(const WorkerTaskStatus *status, void *userdata)
 {
         json_object **array = userdata;
@@ -255,16 +269,8 @@ static void add_task_in_hand(const WorkerTaskStatus *status, void *userdata)
         object_add_string(&object, "taskType", task->type);
         object_add_uint(&object, "ageUsec", age(clock_monotonic_usec(), status->started_usec));
         object_add_int(&object, "attempt", (int64_t)task->retry_count + 1);
-        if (status->progress.size > 0) {
-                struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
-
-                if (tokener) {
-                        object_add(&object, "progress",
-                                   json_tokener_parse_ex(tokener, status->progress.data,
-                                                         (int)status->progress.size));
-                        json_tokener_free(tokener);
-                }
-        }
+        if (status->progress.size > 0)
+                add_progress(&object, status->progress);
         object_add_bool(&object, "cancelled", status->cancelled);
         array_add(array, object_take(&object));
 }

@@ -2,6 +2,7 @@
 
 #include "control/object.h"
 
+#include "base/json-scan.h"
 #include "base/strv.h"
 
 Object object_new(void)
@@ -28,10 +29,32 @@ void object_add(Object *object, const char *key, json_object *value)
         object_deinit(object);
 }
 
+/* json-c writes bytes as they are, and a reply must be UTF-8. Paths need not be, and what was cut
+ * to a length may end within a character. */
+static json_object *new_text(const char *value)
+{
+        size_t size = strlen(value);
+        _cleanup_free_ char *copy = NULL;
+
+        for (size_t i = 0; i < size;) {
+                unsigned n = json_utf8_length(value + i, value + size);
+
+                if (n == 0 && !copy) {
+                        copy = strdup(value);
+                        if (!copy)
+                                return NULL;
+                }
+                if (n == 0)
+                        copy[i] = '?';
+                i += MAX(n, 1U);
+        }
+        return json_object_new_string(copy ? copy : value);
+}
+
 void object_add_string(Object *object, const char *key, const char *value)
 {
         if (value)
-                object_add(object, key, json_object_new_string(value));
+                object_add(object, key, new_text(value));
 }
 
 void object_add_int(Object *object, const char *key, int64_t value)
@@ -79,6 +102,6 @@ json_object *json_from_strings(char *const *values)
         json_object *array = json_object_new_array();
 
         STRV_FOREACH (value, values)
-                array_add(&array, json_object_new_string(*value));
+                array_add(&array, new_text(*value));
         return array;
 }

@@ -22,7 +22,7 @@ void object_deinit(Object *object);
 
 /* value is consumed; a NULL value means that memory was short. */
 void object_add(Object *object, const char *key, json_object *value);
-/* NULL is left out. */
+/* NULL is left out; bytes that are no UTF-8 become question marks. */
 void object_add_string(Object *object, const char *key, const char *value);
 void object_add_int(Object *object, const char *key, int64_t value);
 /* Above what JSON readers take exactly for a whole number is cut to that. */

@@ -215,7 +215,7 @@ static void log_task_end(const Pool *pool, const Slot *slot, const Task *task,
 static void count_failure(Pool *pool, const Task *task, const Outcome *outcome)
 {
         const ConfigPool *config = pool->config;
-        char message[320];
+        char message[2 * sizeof(pool->stats.error)]; /* where it is cut, at a character */
         usec_t now;
         int n;
 
