@@ -49,6 +49,7 @@ int method_reload(ControlCall *call, void *userdata)
 #define DRAIN_REPORT_INTERVAL_USEC (USEC_PER_SEC / 2)
 
 typedef struct DrainCall {
+        DrainListener listener;
         ControlCall *call;
         Manager *manager;
         sd_event_source *timer;
@@ -66,12 +67,24 @@ static json_object *describe_drain(const Manager *manager)
         return object_take(&object);
 }
 
-static void on_drain_gone(ControlCall *call, void *userdata)
+static void drain_call_free(DrainCall *drain)
 {
-        DrainCall *drain = userdata;
-
+        list_remove(&drain->listener.link);
         sd_event_source_disable_unref(drain->timer);
         free(drain);
+}
+
+static void on_drain_gone(ControlCall *call, void *userdata)
+{
+        drain_call_free(userdata);
+}
+
+static void on_drained(DrainListener *listener)
+{
+        DrainCall *drain = container_of(listener, DrainCall, listener);
+
+        (void)control_call_reply(drain->call, describe_drain(drain->manager));
+        drain_call_free(drain);
 }
 
 static int on_drain_tick(sd_event_source *source, uint64_t usec, void *userdata)
@@ -84,7 +97,6 @@ static int on_drain_tick(sd_event_source *source, uint64_t usec, void *userdata)
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* Ends with the connection, and so with the daemon. */
 static int follow_drain(ControlCall *call, Manager *manager)
 {
         static const ControlCallbacks callbacks = { .on_gone = on_drain_gone };
@@ -101,6 +113,8 @@ static int follow_drain(ControlCall *call, Manager *manager)
                 free(drain);
                 return r;
         }
+        drain->listener.callback = on_drained;
+        manager_add_drain_listener(manager, &drain->listener);
         control_call_keep(call, &callbacks, drain);
         return 0;
 }

@@ -193,6 +193,24 @@ static void free_retired(Manager *manager)
         manager_close_unwanted_sources(manager);
 }
 
+void manager_add_drain_listener(Manager *manager, DrainListener *listener)
+{
+        list_append(&manager->drain_listeners, &listener->link);
+}
+
+static void end(Manager *manager)
+{
+        ListLink *link;
+
+        log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_ENDED }), "drained");
+        while ((link = list_pop_first(&manager->drain_listeners))) {
+                DrainListener *listener = LIST_ENTRY(link, DrainListener, link);
+
+                listener->callback(listener);
+        }
+        (void)sd_event_exit(manager->event, 0);
+}
+
 void manager_check_drain(Manager *manager)
 {
         if (manager->n_retiring > 0)
@@ -202,6 +220,5 @@ void manager_check_drain(Manager *manager)
         for (size_t i = 0; i < manager->n_pools; i++)
                 if (pool_state(manager->pools[i]) != POOL_STATE_STOPPED)
                         return;
-        log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_ENDED }), "drained");
-        (void)sd_event_exit(manager->event, 0);
+        end(manager);
 }

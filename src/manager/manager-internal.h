@@ -52,6 +52,7 @@ struct Manager {
         uint64_t drain_handed_back; /* before it began */
         uint64_t drain_progress;    /* sum of counters at the last tick */
         sd_event_source *drain_timer;
+        ListLink drain_listeners;
 
         Waiters waiters;
 };

@@ -308,6 +308,7 @@ int manager_new(Manager **ret, Config *config, char **ret_error)
         if (!manager)
                 return -ENOMEM;
         manager->state_dir = STATE_DIR_NULL;
+        list_init(&manager->drain_listeners);
         manager->config = config_ref(config);
         manager->config_msec = clock_epoch_msec();
         manager->started_usec = clock_monotonic_usec();

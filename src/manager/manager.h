@@ -88,6 +88,15 @@ Pool *manager_pool_for_type(const Manager *manager, const Source *source, Slice 
 /* What is left to do of a drain: tasks in hand now, handed back since it began. */
 void manager_get_drain(const Manager *manager, unsigned *ret_running, uint64_t *ret_handed_back);
 
+/* Told when the drain is over, before the loop ends. Embedded in its owner. */
+typedef struct DrainListener DrainListener;
+struct DrainListener {
+        ListLink link;
+        /* The listener is on the list no more. */
+        void (*callback)(DrainListener *listener);
+};
+void manager_add_drain_listener(Manager *manager, DrainListener *listener);
+
 /* Events: pools', and the manager's own. */
 EventHub *manager_event_hub(Manager *manager);
 
