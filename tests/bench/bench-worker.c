@@ -6,19 +6,20 @@
  *   bench-worker persistent COMMAND N_IN_FLIGHT   two workers
  *   bench-worker library FILE.so N_IN_FLIGHT      two runners, by YARDMASTER_RUNNER_PATH
  *
- * Prints one JSON object. */
+ * A fourth argument is the length of a round in milliseconds. Prints one JSON object. */
 
 #include <err.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "bare-spawn.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "worker/worker.h"
 
 #define N_ROUNDS      5
-#define ROUND_USEC    (2 * USEC_PER_SEC)
+#define ROUND_MSEC    2000
 #define N_PERSISTENT  2 /* workers, as in the figure */
 #define INPUT_SIZE    200
 #define N_WORKERS_MAX 64
@@ -30,7 +31,7 @@ typedef struct Bench {
         unsigned n_workers, n_ready, n_in_hand;
         unsigned n_done;
         uint64_t sequence;
-        usec_t end_usec;
+        usec_t round_usec, end_usec;
         bool idle; /* what the loop was run for has come */
         char input[INPUT_SIZE + 1];
 } Bench;
@@ -113,7 +114,7 @@ static double run_round(Bench *bench)
         usec_t start = clock_monotonic_usec();
 
         bench->n_done = 0;
-        bench->end_usec = start + ROUND_USEC;
+        bench->end_usec = start + bench->round_usec;
         for (unsigned i = 0; i < bench->n_workers; i++)
                 fill(bench, bench->workers[i]);
         run_until_idle(bench);
@@ -166,6 +167,18 @@ static void set_up(Bench *bench, HandlerMode mode, const char *path, unsigned n)
         run_until_idle(bench);
 }
 
+/* Frees take the sockets along; what still runs ends with us. */
+static void tear_down(Bench *bench)
+{
+        for (unsigned i = 0; i < bench->n_workers; i++)
+                (void)worker_free(bench->workers[i]);
+        (void)reaper_free(bench->context.reaper);
+        (void)spawner_free(bench->context.spawner);
+        (void)sd_event_unref(bench->context.event);
+        (void)config_pool_unref(bench->config);
+        (void)rmdir(bench->context.runtime_dir);
+}
+
 static int compare(const void *a, const void *b)
 {
         double x = *(const double *)a, y = *(const double *)b;
@@ -173,10 +186,12 @@ static int compare(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
-static double median(double *values)
+/* The median, and what it lies between. */
+static void print(const char *name, double *values, int digits)
 {
         qsort(values, N_ROUNDS, sizeof(values[0]), compare);
-        return values[N_ROUNDS / 2];
+        printf(",\"%s\":%.*f,\"%sRange\":[%.*f,%.*f]", name, digits, values[N_ROUNDS / 2], name,
+               digits, values[0], digits, values[N_ROUNDS - 1]);
 }
 
 int main(int argc, char *argv[])
@@ -186,9 +201,10 @@ int main(int argc, char *argv[])
         HandlerMode mode;
         unsigned n;
 
-        if (argc != 4 || (mode = handler_mode_from_string(argv[1])) < 0 ||
+        if (argc < 4 || argc > 5 || (mode = handler_mode_from_string(argv[1])) < 0 ||
             (n = (unsigned)atoi(argv[3])) < 1 || (mode == HANDLER_PER_TASK && n > N_WORKERS_MAX))
-                errx(2, "usage: bench-worker per-task|persistent|library PATH N_IN_FLIGHT");
+                errx(2, "usage: bench-worker per-task|persistent|library PATH N_IN_FLIGHT [MSEC]");
+        bench.round_usec = (argc > 4 ? (usec_t)atoi(argv[4]) : ROUND_MSEC) * USEC_PER_MSEC;
         set_up(&bench, mode, argv[2], n);
         for (unsigned i = 0; i < N_ROUNDS; i++) {
                 ours[i] = run_round(&bench);
@@ -196,13 +212,16 @@ int main(int argc, char *argv[])
                         continue;
                 /* The same bytes that our child gets. */
                 _cleanup_(task_unrefp) Task *task = make_task(&bench);
-                bare[i] = bare_spawn_rate(argv[2], task->json, n, ROUND_USEC);
+                bare[i] = bare_spawn_rate(argv[2], task->json, n, bench.round_usec);
                 ratio[i] = ours[i] / bare[i];
         }
-        printf("{\"mode\":\"%s\",\"inFlight\":%u,\"tasksPerSecond\":%.0f", argv[1], n,
-               median(ours));
-        if (mode == HANDLER_PER_TASK)
-                printf(",\"barePerSecond\":%.0f,\"ratio\":%.3f", median(bare), median(ratio));
+        printf("{\"mode\":\"%s\",\"inFlight\":%u", argv[1], n);
+        print("tasksPerSecond", ours, 0);
+        if (mode == HANDLER_PER_TASK) {
+                print("barePerSecond", bare, 0);
+                print("ratio", ratio, 3);
+        }
         puts("}");
+        tear_down(&bench);
         return 0;
 }
