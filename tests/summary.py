@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums up a meson run: each failure and skip by name, the time of each suite, one line of counts.
 
-    summary.py BUILD ALLOWED-SKIPS
+    summary.py BUILD ALLOWED-SKIPS     a program's second try, in second.json, counts in place of its first
+    summary.py BUILD --list-failed     the programs that failed at the first try
 
 A TAP program counts by its test points, any other as one. What meson says of a program as a whole
 (that it died, hung, or made fewer points than it planned) is a failure under the program's name,
@@ -96,19 +97,33 @@ def read_protocols(build):
         return {(test["suite"][0], test["name"]): test["protocol"] for test in json.load(file)}
 
 
-def read_log(build):
+def read_log(build, base):
     try:
-        with open(os.path.join(build, "meson-logs", "testlog.json"), encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+        with open(os.path.join(build, "meson-logs", base + ".json"), encoding="utf-8") as file:
+            return {entry["name"]: entry for entry in map(json.loads, file)}
     except FileNotFoundError:
-        return []
+        return {}
+
+
+def list_failed(build):
+    """The programs that failed, a line each, as meson takes their names."""
+    for entry in read_log(build, "testlog").values():
+        if entry["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
+            print(entry["name"].partition(" / ")[2])
 
 
 def main():
     build, allowed_path = sys.argv[1:]
+    if allowed_path == "--list-failed":
+        return list_failed(build)
     summary = Summary()
     protocols = read_protocols(build)
-    for entry in read_log(build):
+    tests = read_log(build, "testlog")
+    second = read_log(build, "second")
+    for name, entry in second.items():
+        if entry["result"] == "OK":
+            print(f"FAILED AT FIRST, passed when run alone: {name}")
+    for entry in {**tests, **second}.values():
         suite, _, program = entry["name"].partition(" / ")
         summary.add(entry, protocols.get((suite, program), "exitcode"))
 

@@ -24,7 +24,14 @@ def program(name, result, *lines):
     return {**tap(name, result, *lines), "protocol": "exitcode"}
 
 
-def summarize(*tests, allowed=""):
+def write_log(folder, base, tests):
+    with open(os.path.join(folder, "meson-logs", base + ".json"), "w", encoding="utf-8") as file:
+        for test in tests:
+            json.dump({**test, "name": "yardmaster:live / " + test["name"], "duration": 1.5}, file)
+            file.write("\n")
+
+
+def summarize(*tests, allowed="", second=()):
     """The lines that summary.py prints, and its exit code."""
     with tempfile.TemporaryDirectory(prefix="ym-") as folder:
         for name in "meson-info", "meson-logs":
@@ -32,10 +39,8 @@ def summarize(*tests, allowed=""):
         with open(os.path.join(folder, "meson-info", "intro-tests.json"), "w", encoding="utf-8") as file:
             json.dump([{"suite": ["yardmaster:live"], "name": test["name"], "protocol": test["protocol"]}
                        for test in tests], file)
-        with open(os.path.join(folder, "meson-logs", "testlog.json"), "w", encoding="utf-8") as file:
-            for test in tests:
-                json.dump({**test, "name": "yardmaster:live / " + test["name"], "duration": 1.5}, file)
-                file.write("\n")
+        write_log(folder, "testlog", tests)
+        write_log(folder, "second", second)
         allowed_path = os.path.join(folder, "allowed")
         with open(allowed_path, "w", encoding="utf-8") as file:
             file.write(allowed)
@@ -45,8 +50,8 @@ def summarize(*tests, allowed=""):
 
 
 class Summary(unittest.TestCase):
-    def check(self, tests, last, code, *others, allowed=""):
-        lines, returned = summarize(*tests, allowed=allowed)
+    def check(self, tests, last, code, *others, allowed="", second=()):
+        lines, returned = summarize(*tests, allowed=allowed, second=second)
         self.assertEqual(lines[-1], last)
         for other in others:
             self.assertIn(other, lines)
@@ -55,6 +60,12 @@ class Summary(unittest.TestCase):
     def test_points_are_counted(self):
         self.check([tap("a", "OK", "1..2", "ok 1 - x", "ok 2 y"), program("b", "OK", "ok, whatever")],
                    "3 passed, 0 failed, 0 skipped", 0, "seconds: live 3")
+
+    def test_a_second_try_counts_and_is_named(self):
+        first = [program("a", "FAIL"), program("b", "OK"), program("c", "FAIL")]
+        self.check(first, "2 passed, 1 failed, 0 skipped", 1, "FAILED live/c: FAIL",
+                   "FAILED AT FIRST, passed when run alone: yardmaster:live / a",
+                   second=[program("a", "OK"), program("c", "FAIL")])
 
     def test_failed_point_has_its_name(self):
         self.check([tap("a", "FAIL", "1..2", "ok 1 - x", "not ok 2 - y")],
