@@ -136,6 +136,7 @@ static void set_handler(ConfigPool *config, HandlerMode mode, const char *path, 
 static void set_up(Bench *bench, HandlerMode mode, const char *path, unsigned n)
 {
         static char directory[] = "/tmp/bench-worker.XXXXXX";
+        static char *environment[] = { NULL };
         sigset_t mask;
 
         (void)signal(SIGPIPE, SIG_IGN);
@@ -148,7 +149,7 @@ static void set_up(Bench *bench, HandlerMode mode, const char *path, unsigned n)
         bench->context = (WorkerContext){
                 .runtime_dir = mkdtemp(directory),
                 .instance = "bench",
-                .environment = (char *[]){ NULL },
+                .environment = environment,
                 .runner_path = getenv("YARDMASTER_RUNNER_PATH"),
         };
         if (config_pool_new_default("bench", &bench->config) < 0 ||
