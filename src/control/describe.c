@@ -145,6 +145,8 @@ json_object *describe_pools(const Manager *manager)
 
         for (size_t i = 0; i < manager_n_pools(manager); i++)
                 array_add(&array, describe_pool(manager_pool(manager, i)));
+        for (size_t i = 0; i < manager_n_retiring(manager); i++)
+                array_add(&array, describe_pool(manager_retiring(manager, i)));
         return array;
 }
 
@@ -320,15 +322,22 @@ static void add_worker(const PoolWorkerStatus *status, void *userdata)
                 array_add(&walk->array, describe_worker(walk->pool, status));
 }
 
+/* wanted: the name of the only pool whose workers are; NULL: all. */
+static void add_workers(WorkerWalk *walk, const Pool *pool, const char *wanted)
+{
+        walk->pool = pool;
+        if (!wanted || streq(wanted, pool_name(pool)))
+                pool_visit_workers(pool, add_worker, walk);
+}
+
 json_object *describe_workers(const Manager *manager, const char *pool, const char *name)
 {
         WorkerWalk walk = { .name = name, .array = json_object_new_array() };
 
-        for (size_t i = 0; i < manager_n_pools(manager); i++) {
-                walk.pool = manager_pool(manager, i);
-                if (!pool || streq(pool, pool_name(walk.pool)))
-                        pool_visit_workers(walk.pool, add_worker, &walk);
-        }
+        for (size_t i = 0; i < manager_n_pools(manager); i++)
+                add_workers(&walk, manager_pool(manager, i), pool);
+        for (size_t i = 0; i < manager_n_retiring(manager); i++)
+                add_workers(&walk, manager_retiring(manager, i), pool);
         return walk.array;
 }
 

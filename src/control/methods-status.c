@@ -31,6 +31,14 @@ typedef struct ListWorkersParams {
         const char *name;
 } ListWorkersParams;
 
+static bool is_retiring(const Manager *manager, const char *name)
+{
+        for (size_t i = 0; i < manager_n_retiring(manager); i++)
+                if (streq(pool_name(manager_retiring(manager, i)), name))
+                        return true;
+        return false;
+}
+
 int method_list_workers(ControlCall *call, void *userdata)
 {
         static const ParamField fields[] = {
@@ -45,7 +53,7 @@ int method_list_workers(ControlCall *call, void *userdata)
         r = control_call_decode(call, fields, ELEMENTSOF(fields), &params);
         if (r != 0)
                 return MIN(r, 0);
-        if (params.pool) {
+        if (params.pool && !is_retiring(userdata, params.pool)) {
                 r = find_pool(call, userdata, params.pool, &pool);
                 if (r != 0)
                         return MIN(r, 0);

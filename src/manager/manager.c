@@ -433,6 +433,17 @@ Pool *manager_pool(const Manager *manager, size_t i)
         return manager->pools[i];
 }
 
+size_t manager_n_retiring(const Manager *manager)
+{
+        return manager->n_retiring;
+}
+
+Pool *manager_retiring(const Manager *manager, size_t i)
+{
+        assert(i < manager->n_retiring);
+        return manager->retiring[i];
+}
+
 Pool *manager_find_pool(const Manager *manager, const char *name)
 {
         for (size_t i = 0; i < manager->n_pools; i++)

@@ -78,6 +78,9 @@ uint64_t manager_n_events_dropped(const Manager *manager);
 
 size_t manager_n_pools(const Manager *manager);
 Pool *manager_pool(const Manager *manager, size_t i);
+/* Pools that no longer are as the configuration has them, and drain. */
+size_t manager_n_retiring(const Manager *manager);
+Pool *manager_retiring(const Manager *manager, size_t i);
 Pool *manager_find_pool(const Manager *manager, const char *name);
 size_t manager_n_sources(const Manager *manager);
 Source *manager_source(const Manager *manager, size_t i);

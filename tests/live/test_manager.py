@@ -182,11 +182,13 @@ class Methods(Case):
         self.assertEqual(self.error("NoSuchSource", "Submit", {"task": {"type": "work", "source": "x"}}), {"source": "x"})
 
     def test_lists_come_in_pages(self):
-        daemon = self.start(pool("work"), pool("other"))
+        two = 'sources: { local: { type = "queue"; }; more: { type = "queue"; }; };\n'
+        daemon = self.start(pool("work"), pool("other", source="more"), head=two)
+        daemon.run_task("other")
         daemon.call("PausePool", {"pool": "work"})
         daemon.call("SubmitMany", {"tasks": [{"type": "work"}] * 2500})
-        daemon.run_task("other")
         with daemon.varlink() as client:
+            self.assertEqual(sum(len(reply["tasks"]) for reply in client.stream("ListTasks")), 2501)
             pages = [reply["tasks"] for reply in client.stream("ListTasks", {"filter": {"type": "w*"}})]
             self.assertEqual([len(page) for page in pages if page], [1000, 1000, 500])
             ids = [task["taskId"] for page in pages for task in page]
@@ -315,6 +317,10 @@ class Reload(Case):
         harness.eventually(lambda: daemon.pool("work")["tasksInHand"] == 1, "the task runs")
         daemon.write_config(config(pool("work", 'task_type = ["work", "play"];')))
         self.assertEqual(daemon.call("Reload")["restarted"], ["work"])
+        # The old pool is still seen, and the new one waits for it: their workers have the same names.
+        self.assertEqual([(pool_["name"], pool_["state"], pool_["tasksInHand"], pool_["taskTypes"])
+                          for pool_ in daemon.call("ListPools")["pools"]], [("work", "draining", 1, ["work"])])
+        self.assertEqual([worker["name"] for worker in daemon.workers("work")], ["work/1"])
         self.open_gate()
         task = daemon.wait_task(running)
         self.assertEqual((task["status"], task["attempts"]), ("COMPLETED", 1))
