@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import time
 import unittest
@@ -356,6 +357,47 @@ class Reload(Case):
         self.assertEqual(daemon.run_task("work")["output"]["arguments"], [])
 
 
+class Signals(Case):
+    def test_a_third_signal_kills(self):
+        self.daemon.script("worker.py", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1000; done\n")
+        daemon = self.start(pool("work", 'stop_timeout = "1h";').replace('stop_timeout = "1s"; ', ""))
+        running = daemon.submit("work")
+        harness.eventually(lambda: daemon.pool("work")["tasksInHand"] == 1, "the task runs")
+        pid = daemon.workers("work")[0]["pid"]
+        for line in ("draining: 1 tasks in hand", "stopping what still runs", "killing what still runs"):
+            daemon.signal(signal.SIGTERM)
+            daemon.log.wait_for(line)
+        self.assertEqual(daemon.wait(), 0)
+        self.assertFalse(harness.is_alive(pid))
+        self.daemon.script("worker.py", WORKER)
+        daemon.start()
+        task = daemon.wait_task(running)
+        self.assertEqual((task["status"], task["attempts"]), ("COMPLETED", 1))
+
+    def test_systemd_is_asked_to_wait_while_it_drains(self):
+        daemon = self.start(pool("work"))
+        daemon.submit("work", {"gate": self.gate()})
+        harness.eventually(lambda: daemon.pool("work")["tasksInHand"] == 1, "the task runs")
+        daemon.signal(signal.SIGINT)
+        daemon.notify.wait_for("STOPPING=1")
+        for _ in range(2):
+            self.assertGreater(int(daemon.notify.wait_for("EXTEND_TIMEOUT_USEC=").split("=")[1]), 1_000_000)
+        self.open_gate()
+        self.assertEqual(daemon.wait(), 0)
+
+    def test_a_rejected_hangup_ends_the_reload_and_says_so(self):
+        daemon = self.start(pool("work"))
+        daemon.write_config(config(pool("work", "wrokers = 3;")))
+        daemon.signal(signal.SIGHUP)
+        daemon.notify.wait_for("RELOADING=1")
+        # In either order: the status is not part of the pair.
+        seen = []
+        while not {"READY=1", "status"} <= set(seen):
+            message = daemon.notify.socket.recv(65536).decode()
+            seen.append("status" if message.startswith("STATUS=") and "reload refused" in message else message)
+        self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
+
+
 class Hook(Case):
     def test_a_slow_hook_delays_no_task_and_drops_are_counted(self):
         self.daemon.script("hook.sh", "#!/bin/sh\nexec sleep 1000\n")
@@ -365,6 +407,8 @@ class Hook(Case):
         daemon.wait_task(*[result["taskId"] for result in results])
         # One is run, 256 wait.
         self.assertEqual(daemon.call("GetStatus")["eventsDropped"], 300 - 257)
+        daemon.log.wait_for("on_event command .* ran longer than 10s: killed")
+        daemon.log.wait_for("on_event command .* ended with signal 9")
         start = time.monotonic()
         self.assertEqual(daemon.stop(), 0)
         self.assertLess(time.monotonic() - start, 8)
