@@ -19,7 +19,7 @@ struct Storage {
         Mailbox inbox;
         Mailbox outbox;
         size_t n_posted;    /* the loop's: not done yet */
-        bool was_early;     /* the thread's: its last group */
+        bool overtaken;     /* the thread's: early jobs went ahead of some that still wait */
         StorageJob barrier; /* of no database */
         StorageJob quit;
         _Atomic usec_t group_usec;  /* when the thread began its group; 0: idle */
@@ -101,9 +101,8 @@ static Db *take_group(Storage *storage, ListLink *waiting, ListLink *ret_writers
                       ListLink *ret_readers)
 {
         Db *db = LIST_FIRST(waiting, StorageJob, link)->db;
-        bool early = !storage->was_early && has_early(waiting, db);
+        bool early = !storage->overtaken && has_early(waiting, db);
 
-        storage->was_early = early;
         LIST_FOREACH_SAFE (i, waiting) {
                 StorageJob *job = LIST_ENTRY(i, StorageJob, link);
 
@@ -112,6 +111,7 @@ static Db *take_group(Storage *storage, ListLink *waiting, ListLink *ret_writers
                 list_remove(i);
                 list_append(job->write ? ret_writers : ret_readers, i);
         }
+        storage->overtaken = early && !list_is_empty(waiting);
         return db;
 }
 
@@ -153,7 +153,6 @@ static void *storage_main(void *userdata)
                                 (void)db_checkpoint(db);
                 }
                 atomic_store(&storage->group_usec, 0);
-                storage->was_early = false;
         }
 }
 

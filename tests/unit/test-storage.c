@@ -23,6 +23,7 @@ typedef struct Fixture {
         unsigned n_done;
         StorageJob gate; /* keeps the thread busy, so that what is posted meanwhile is one group */
         sem_t opened;
+        sem_t entered; /* posted by entered_run */
 } Fixture;
 
 typedef struct Job {
@@ -74,6 +75,7 @@ static Fixture *fixture_new(void)
         ck_assert_int_eq(storage_new(&f->storage, f->event), 0);
         f->db = open_db(f, "a.db");
         ck_assert_int_eq(sem_init(&f->opened, 0, 0), 0);
+        ck_assert_int_eq(sem_init(&f->entered, 0, 0), 0);
         return f;
 }
 
@@ -84,6 +86,7 @@ static void fixture_free(Fixture *f)
         (void)sd_event_unref(f->event);
         (void)nftw(f->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
         (void)sem_destroy(&f->opened);
+        (void)sem_destroy(&f->entered);
         free(f);
 }
 
@@ -306,6 +309,25 @@ START_TEST(a_stall_shows_and_the_loop_turns)
 }
 END_TEST
 
+static void post_early(Fixture *f, Job *job, int64_t value, int (*run)(StorageJob *, Db *))
+{
+        job->storage = (StorageJob){
+                .db = f->db, .write = true, .early = true, .run = run, .done = job_done
+        };
+        job->fixture = f;
+        job->value = value;
+        storage_post(f->storage, &job->storage);
+}
+
+static int entered_run(StorageJob *storage, Db *db)
+{
+        Fixture *f = container_of(storage, Job, storage)->fixture;
+
+        (void)sem_post(&f->entered);
+        (void)sem_wait(&f->opened);
+        return job_run(storage, db);
+}
+
 /* Posted behind jobs that are synced, and done before them without a sync of its own. */
 START_TEST(early_jobs_do_not_wait_for_a_sync)
 {
@@ -317,12 +339,7 @@ START_TEST(early_jobs_do_not_wait_for_a_sync)
         before = atomic_load(&fault.n_syncs);
         for (int i = 0; i < 2; i++) {
                 post(f, &synced[i], i, true);
-                early[i].storage = (StorageJob){
-                        .db = f->db, .write = true, .early = true, .run = job_run, .done = job_done
-                };
-                early[i].fixture = f;
-                early[i].value = 10 + i;
-                storage_post(f->storage, &early[i].storage);
+                post_early(f, &early[i], 10 + i, job_run);
         }
         open_gate(f);
         run_until_done(f, 4);
@@ -330,6 +347,27 @@ START_TEST(early_jobs_do_not_wait_for_a_sync)
         ck_assert_uint_eq(early[0].turn, 1);
         ck_assert_uint_eq(early[1].turn, 2);
         ck_assert_uint_eq(synced[0].turn, 3);
+        fixture_free(f);
+}
+END_TEST
+
+/* Early jobs that keep coming do not starve the others. */
+START_TEST(who_was_overtaken_is_next)
+{
+        Fixture *f = fixture_new();
+        Job synced = { 0 }, early[2] = { 0 };
+
+        close_gate(f);
+        post(f, &synced, 0, true);
+        post_early(f, &early[0], 1, entered_run);
+        open_gate(f);
+        (void)sem_wait(&f->entered);
+        post_early(f, &early[1], 2, job_run);
+        (void)sem_post(&f->opened);
+        run_until_done(f, 3);
+        ck_assert_uint_eq(early[0].turn, 1);
+        ck_assert_uint_eq(synced.turn, 2);
+        ck_assert_uint_eq(early[1].turn, 3);
         fixture_free(f);
 }
 END_TEST
@@ -381,7 +419,7 @@ START_TEST(checkpoints_when_there_is_time)
 END_TEST
 
 UNIT_MAIN("storage", waiting_jobs_are_one_group_with_one_sync, a_group_that_wants_no_sync_has_none,
-          early_jobs_do_not_wait_for_a_sync, a_failing_job_fails_alone,
+          early_jobs_do_not_wait_for_a_sync, who_was_overtaken_is_next, a_failing_job_fails_alone,
           a_commit_that_fails_is_told_to_all, readers_see_what_was_written_before,
           databases_are_groups_of_their_own, a_stall_shows_and_the_loop_turns,
           the_end_waits_for_what_is_under_way, checkpoints_when_there_is_time);
