@@ -76,6 +76,25 @@ START_TEST(a_hungry_pool_waits_for_one_sync)
 }
 END_TEST
 
+/* Whoever waits for a task is told its end once it is durable, however it came; what becomes due is
+ * found again anyway. */
+START_TEST(an_end_by_deadline_is_synced_a_delay_is_not)
+{
+        Fixture *f = fixture_on_fault(DURABILITY_FULL);
+        unsigned before;
+
+        (void)submit(f, (QueueTask){ .delay_msec = 30 });
+        before = n_syncs();
+        run_until(f, fixture_status(f).n_delayed == 0);
+        ck_assert_uint_eq(n_syncs() - before, 0);
+        (void)submit(f, (QueueTask){ .deadline_msec = clock_epoch_msec() + 30 });
+        before = n_syncs();
+        run_until(f, f->n_ended == 1);
+        ck_assert_uint_eq(n_syncs() - before, 1);
+        fixture_free(f);
+}
+END_TEST
+
 START_TEST(settlements_of_a_moment_share_a_sync)
 {
         Fixture *f = fixture_on_fault(DURABILITY_FULL);
@@ -243,7 +262,7 @@ END_TEST
 
 UNIT_MAIN("queue-disk", full_durability_syncs_submissions_and_results_not_claims,
           normal_durability_syncs_nothing, a_hungry_pool_waits_for_one_sync,
-          settlements_of_a_moment_share_a_sync, what_is_ready_does_not_wait_for_a_result,
-          a_full_disk_refuses_and_recovers_by_itself, a_sync_that_fails_is_no_acceptance,
-          alarms_wait_for_the_end_of_trouble, a_slow_disk_shows_and_does_not_stop_the_loop,
-          the_end_comes_on_a_full_disk_too);
+          an_end_by_deadline_is_synced_a_delay_is_not, settlements_of_a_moment_share_a_sync,
+          what_is_ready_does_not_wait_for_a_result, a_full_disk_refuses_and_recovers_by_itself,
+          a_sync_that_fails_is_no_acceptance, alarms_wait_for_the_end_of_trouble,
+          a_slow_disk_shows_and_does_not_stop_the_loop, the_end_comes_on_a_full_disk_too);
