@@ -9,11 +9,13 @@ test is about it, the XDG folders in its environment.
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "live"))
@@ -51,8 +53,18 @@ pools: { greet: { source = "local"; handler = { library = "greet.so"; threads = 
 """
 
 
+README = os.path.join(harness.SOURCE_ROOT, "README.md")
+
+
+def blocks_of_readme():
+    """(paragraph, the block of code below it) for each block of README's section "Use it"."""
+    with open(README, encoding="utf-8") as file:
+        section = file.read().split("## Use it\n")[1].split("\n## ")[0]
+    return re.findall(r"((?:^\S.*\n)*)\n?((?:^(?: {4}.*)?\n)*^ {4}.*\n)", section, re.MULTILINE)
+
+
 def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    done = subprocess.run(command, capture_output=True, check=False, **{"text": True, **options})
     if done.returncode != 0:
         raise AssertionError(f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -99,7 +111,10 @@ class Prefix(unittest.TestCase):
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout + done.stderr
 
-    def start(self):
+    def shell(self, command):
+        return run("sh", "-c", command, timeout=harness.TIMEOUT, **self.user_options())
+
+    def start(self, n_pools=0):
         """The daemon with the installed configuration, once it says that it is ready."""
         daemon = subprocess.Popen([os.path.join(self.prefix, "bin", "yardmasterd")], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, errors="replace",
@@ -107,7 +122,7 @@ class Prefix(unittest.TestCase):
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.kill)
         log = harness.Log(daemon.stderr)
-        self.assertIn("0 pools, 1 sources", log.wait_for("ready: "))
+        self.assertIn(f"{n_pools} pools, 1 sources", log.wait_for("ready: "))
         return daemon, log
 
     def add_handler(self):
@@ -127,6 +142,32 @@ class Prefix(unittest.TestCase):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         self.addCleanup(os.unlink, path)
+
+    def test_readme(self):
+        """What README tells a new user to do, from the first handler to the daemon's status."""
+        commands = []
+        for paragraph, block in blocks_of_readme():
+            block = textwrap.dedent(block).replace("/usr/local", self.prefix)
+            path = re.search(r"`(/usr/local/\S+)`", paragraph)
+            if path:
+                path = path[1].replace("/usr/local", self.prefix)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(block)
+                os.chmod(path, 0o755 if block.startswith("#!") else 0o644)
+                self.addCleanup(os.unlink, path)
+            elif block.startswith("yard"):
+                commands.extend(block.strip().split("\n"))
+        self.assertEqual([command.split()[0] for command in commands],
+                         ["yardmasterd", "yardmasterd", "yardmasterd", "yardctl", "yardctl"])
+        try_it, check, start, *use = commands
+        self.assertEqual(json.loads(self.shell(try_it)), {"greeting": "Hello, Ada"})
+        self.assertIn("valid, 1 pools, 1 sources", self.shell(check))
+        self.assertEqual(start, "yardmasterd &")
+        self.start(n_pools=1)
+        submit, status = map(self.shell, use)
+        self.assertEqual(json.loads(submit), {"greeting": "Hello, Ada"})
+        self.assertRegex(status, r"hello +running +2 ")
 
     def test_installed_configuration_is_valid_and_has_no_pools(self):
         self.assertIn(f"{self.prefix}/etc/yardmaster/yardmaster.conf: valid, 0 pools, 1 sources",
