@@ -279,8 +279,11 @@ void worker_on_notify(NotifySocket *socket, const NotifyMessage *message, void *
         if (message->status)
                 worker_take_status(worker, message->status);
         if (message->stopping && worker->state == WORKER_STATE_READY && worker->end == END_NONE &&
-            worker->mode == &worker_mode_persistent)
+            worker->mode == &worker_mode_persistent) {
+                worker->leaving = true;
                 worker_set_end(worker, END_TASKS, USEC_INFINITY);
+                worker->mode->advance(worker);
+        }
         if (message->ready && !worker->freed && worker->state == WORKER_STATE_STARTING &&
             worker->end == END_NONE)
                 worker_become_ready(worker);

@@ -55,8 +55,9 @@ static void worker_end_overrun(Worker *worker)
         if (worker->state == WORKER_STATE_STOPPING)
                 worker_terminate(worker, WORKER_EXIT_ASKED, NULL);
         else
-                worker_terminate(worker, WORKER_EXIT_PROTOCOL,
-                                 "closed its end of the connection and went on");
+                worker_terminate(worker, WORKER_EXIT_PROTOCOL, "%s and went on",
+                                 worker->leaving ? "said STOPPING=1"
+                                                 : "closed its end of the connection");
         worker_set_end(worker, END_TERM, worker->config->stop_timeout_usec / 2);
 }
 
@@ -105,11 +106,19 @@ void worker_end_grace(Worker *worker)
                                  "a task did not end when it was told to");
 }
 
+/* It announced its end, and had done something: one that goes at once would be started again and
+ * again without a pause. */
+static bool worker_has_left(const Worker *worker)
+{
+        return worker->leaving && worker->n_done > 0 && worker->child->code == CLD_EXITED &&
+               worker->child->value == 0;
+}
+
 WorkerExitCause worker_exit_cause(const Worker *worker)
 {
         if (worker->kill_cause >= 0)
                 return worker->kill_cause;
-        if (worker->state != WORKER_STATE_STOPPING)
+        if (worker->state != WORKER_STATE_STOPPING && !worker_has_left(worker))
                 return WORKER_EXIT_CRASHED;
         /* A drain lets its tasks finish: to die over one is a crash all the same. */
         LIST_FOREACH (i, (ListLink *)&worker->tasks) {
@@ -206,11 +215,16 @@ void worker_settle_exit(Worker *worker, bool (*was_read)(const Worker *, const H
 {
         WorkerExitCause cause = worker_exit_cause(worker);
         HeldTask *held;
+        /* A watchdog's kill uses an attempt of the oldest in any case: with a worker that never
+         * reads it would be handed out for ever. */
+        bool blamed = cause == WORKER_EXIT_WATCHDOG;
 
         worker_note_exit(worker, cause);
         worker->end = END_GONE;
-        while (!worker->freed && (held = LIST_FIRST(&worker->tasks, HeldTask, link)))
-                worker_settle_task(worker, held, cause, was_read(worker, held));
+        while (!worker->freed && (held = LIST_FIRST(&worker->tasks, HeldTask, link))) {
+                worker_settle_task(worker, held, cause, blamed || was_read(worker, held));
+                blamed = false;
+        }
         if (!worker->freed)
                 worker_stopped(worker, &worker->last_exit);
 }
@@ -223,6 +237,7 @@ void worker_forget_process(Worker *worker)
         worker->start_deadline_usec = USEC_INFINITY;
         worker->end = END_NONE;
         worker->end_deadline_usec = USEC_INFINITY;
+        worker->leaving = false;
         worker->kill_cause = _WORKER_EXIT_CAUSE_INVALID;
         worker->why[0] = '\0';
         worker->doing[0] = '\0';

@@ -89,6 +89,7 @@ struct Worker {
         usec_t start_deadline_usec;
         EndStage end;
         usec_t end_deadline_usec;
+        bool leaving;               /* it said STOPPING=1 */
         WorkerExitCause kill_cause; /* _INVALID: not killed for a fault */
         char why[160];              /* with kill_cause */
         char doing[96];             /* what it held when its end began */

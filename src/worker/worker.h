@@ -48,7 +48,7 @@ typedef enum WorkerEvent {
 } WorkerEvent;
 
 typedef enum WorkerExitCause {
-        WORKER_EXIT_ASKED,       /* drain or stop */
+        WORKER_EXIT_ASKED,       /* drain or stop, or its own STOPPING=1 after some task */
         WORKER_EXIT_CRASHED,     /* by itself: exit code or signal, while it should have gone on */
         WORKER_EXIT_CANNOT_EXEC, /* never ran: error, step */
         WORKER_EXIT_START_TIMEOUT,

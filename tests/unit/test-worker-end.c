@@ -256,6 +256,21 @@ START_TEST(test_watchdog)
 END_TEST
 
 /* Idle it may be silent; at work, messages keep it alive, and so does what it asked for. */
+/* The oldest uses an attempt though it was not read: else it would come back for ever. */
+START_TEST(test_watchdog_of_the_deaf)
+{
+        fixture.config->watchdog_usec = SHORT_USEC;
+        fixture.config->concurrency = 2;
+        start_shell("sleep 1000");
+        dispatch("a");
+        dispatch("b");
+        run_until(&fixture.n_stopped, 1);
+        ck_assert_record("done(a FAILED: worker killed by watchdog: no sign of life for 100ms) "
+                         "returned(b: its worker ended before it read the task) "
+                         "stopped(watchdog)");
+}
+END_TEST
+
 START_TEST(test_watchdog_is_fed)
 {
         fixture.config->watchdog_usec = 400 * USEC_PER_MSEC;
@@ -316,8 +331,26 @@ START_TEST(test_stopping_is_announced)
                     "read -r a; notify STOPPING=1;" RESULT("a", "COMPLETED") "read -r b || exit 0");
         dispatch("a");
         run_until(&fixture.n_stopped, 1);
-        ck_assert_record("done(a COMPLETED) stopped(crashed)");
+        ck_assert_record("done(a COMPLETED) stopped(asked)");
         assert_exit_text("exited with status 0 after ");
+}
+END_TEST
+
+START_TEST(test_stopping_without_work)
+{
+        start_shell(NOTIFY "notify STOPPING=1; read -r a || exit 0");
+        run_until(&fixture.n_stopped, 1);
+        ck_assert_record("stopped(crashed)");
+}
+END_TEST
+
+START_TEST(test_stopping_is_no_end)
+{
+        fixture.config->stop_timeout_usec = SHORT_USEC;
+        start_shell(NOTIFY "notify STOPPING=1; sleep 1000");
+        run_until(&fixture.n_stopped, 1);
+        ck_assert_record("stopped(protocol)");
+        assert_exit_text("said STOPPING=1 and went on; ");
 }
 END_TEST
 
@@ -381,6 +414,7 @@ UNIT_MAIN_WITH("worker-end", fixture_setup, fixture_teardown, test_drain_finishe
                test_drain_of_the_deaf, test_crash_in_drain, test_stop, test_kill,
                test_stop_while_starting, test_cancel_is_answered, test_cancel_is_not_answered,
                test_late_answer_frees_the_worker, test_task_timeout, test_stop_after_timeout,
-               test_timeout_is_live, test_watchdog, test_watchdog_is_fed, test_ready,
-               test_start_timeout, test_stopping_is_announced, test_late_loop, test_memory,
+               test_timeout_is_live, test_watchdog, test_watchdog_of_the_deaf, test_watchdog_is_fed,
+               test_ready, test_start_timeout, test_stopping_is_announced,
+               test_stopping_without_work, test_stopping_is_no_end, test_late_loop, test_memory,
                test_input_closed, test_output_closed);
