@@ -127,23 +127,16 @@ static void line_append(char *line, size_t *n, const char *text)
         }
 }
 
-static void write_line(int level, const LogFields *fields, const char *message)
+static void write_line(int level, const char *message)
 {
         char line[LOG_LINE_MAX], time[FORMAT_MAX];
-        const char *subject = NULL;
         ssize_t written _unused_;
         size_t n = 0;
 
-        if (fields)
-                subject = fields->worker ?: fields->pool;
         line_append(line, &n, format_timestamp(time, clock_epoch_msec()));
         line_append(line, &n, " ");
         line_append(line, &n, log_levels[level].label);
         line_append(line, &n, " ");
-        if (subject) {
-                line_append(line, &n, subject);
-                line_append(line, &n, ": ");
-        }
         line_append(line, &n, message);
         n = drop_partial_character(line, n);
         line[n++] = '\n';
@@ -199,7 +192,8 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
         static const char prefix[] = "MESSAGE=";
         char text[sizeof(prefix) + LOG_LINE_MAX] = "MESSAGE=";
         char *message = text + sizeof(prefix) - 1;
-        int saved_errno = errno, n;
+        const char *subject = fields ? fields->worker ?: fields->pool : NULL;
+        int saved_errno = errno, n = 0;
         va_list args;
 
         error = error > 0 ? -error : error;
@@ -207,14 +201,17 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
         if (level > log_level())
                 return error;
 
+        if (subject)
+                n = snprintf(message, LOG_LINE_MAX / 2, "%s: ", subject);
+        n = CLAMP(n, 0, LOG_LINE_MAX / 2 - 1);
         errno = -error;
         va_start(args, format);
-        n = vsnprintf(message, LOG_LINE_MAX, format, args);
+        n += vsnprintf(message + n, (size_t)(LOG_LINE_MAX - n), format, args);
         va_end(args);
         if (n >= LOG_LINE_MAX)
                 (void)drop_partial_character(message, LOG_LINE_MAX - 1);
         if (!log_state.to_journal || send_entry(level, fields, text) < 0)
-                write_line(level, fields, message);
+                write_line(level, message);
         errno = saved_errno;
         return error;
 }

@@ -74,8 +74,11 @@ static bool dispatch_task(Pool *pool, Task *task)
         r = worker_dispatch(slot->worker, task);
         if (r < 0) {
                 pool->n_running_tasks--;
-                log_full(LOG_WARNING, r, &(LogFields){ .worker = worker_name(slot->worker) },
-                         "cannot give task %s to %s: %m", task->id, worker_name(slot->worker));
+                log_full(LOG_WARNING, r,
+                         &(LogFields){ .pool = pool->config->name,
+                                       .worker = worker_name(slot->worker),
+                                       .task_id = task->id },
+                         "does not take task %s: %m", task->id);
                 release_task(pool, task, worker_name(slot->worker), "the worker did not take it");
         }
         return true;

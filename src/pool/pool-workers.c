@@ -182,13 +182,19 @@ static void back_off(Slot *slot, usec_t now)
 static int slot_remake_worker(Slot *slot)
 {
         Pool *pool = slot->pool;
+        Worker *worker;
+        int r;
 
-        slot->worker = worker_free(slot->worker);
+        r = worker_new(&worker, pool->context->worker, pool->config, slot->index, pool_on_worker,
+                       slot);
+        if (r < 0)
+                return r;
+        worker_free(slot->worker);
+        slot->worker = worker;
         slot->generation = pool->generation;
         slot->n_failures = 0;
         slot->retry_usec = 0;
-        return worker_new(&slot->worker, pool->context->worker, pool->config, slot->index,
-                          pool_on_worker, slot);
+        return 0;
 }
 
 static void slot_start(Slot *slot, usec_t now)
@@ -213,8 +219,9 @@ static void slot_start(Slot *slot, usec_t now)
                 back_off(slot, now);
                 log_full(LOG_ERR, r,
                          &(LogFields){ .pool = config->name,
+                                       .worker = worker_name(slot->worker),
                                        .message_id = LOG_ID_WORKER_CANNOT_START },
-                         "cannot start worker %s, trying again: %m", worker_name(slot->worker));
+                         "cannot be started, trying again: %m");
         }
 }
 
@@ -410,8 +417,7 @@ static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
                   (&(LogFields){ .pool = pool->config->name,
                                  .worker = name,
                                  .message_id = log_id_of_exit(exit->cause) }),
-                  "worker %s: %s; starting again in %.3gs", name, exit->text,
-                  (double)delay / (double)USEC_PER_SEC);
+                  "%s; starting again in %.3gs", exit->text, (double)delay / (double)USEC_PER_SEC);
         pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), REMEDY_CRASH);
         pool_emit(pool, by_itself ? EVENT_WORKER_CRASHED : EVENT_WORKER_KILLED, name, NULL, NULL,
                   exit->text);
@@ -431,9 +437,11 @@ static void on_cannot_exec(Slot *slot, const WorkerExit *exit)
         }
         back_off(slot, clock_monotonic_usec());
         pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), REMEDY_EXEC);
-        log_event(LOG_WARNING, (&(LogFields){ .pool = pool->config->name }),
-                  "worker %s cannot be started: %s; %s", worker_name(slot->worker), exit->text,
-                  REMEDY_EXEC);
+        log_event(LOG_WARNING,
+                  (&(LogFields){ .pool = pool->config->name,
+                                 .worker = worker_name(slot->worker),
+                                 .message_id = LOG_ID_WORKER_CANNOT_START }),
+                  "cannot be started: %s; %s", exit->text, REMEDY_EXEC);
 }
 
 static void on_stopped(Slot *slot, const WorkerExit *exit)

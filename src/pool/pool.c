@@ -65,8 +65,7 @@ void pool_fail(Pool *pool, PoolFailure failure, const char *message, const char 
         if (pool->failure == failure)
                 return;
         if (pool->failure == POOL_FAILURE_NONE) {
-                log_full(LOG_ERR, 0, &fields, "pool %s cannot run: %s; %s", pool->config->name,
-                         message, remedy);
+                log_full(LOG_ERR, 0, &fields, "cannot run: %s; %s", message, remedy);
                 pool_emit(pool, EVENT_POOL_FAILED, NULL, NULL, NULL, message);
         }
         pool->failure = failure;
@@ -82,7 +81,7 @@ void pool_recover(Pool *pool)
         pool->n_probes = 0;
         log_event(LOG_NOTICE,
                   (&(LogFields){ .pool = pool->config->name, .message_id = LOG_ID_POOL_RECOVERED }),
-                  "pool %s runs again", pool->config->name);
+                  "runs again");
         pool_emit(pool, EVENT_POOL_RECOVERED, NULL, NULL, NULL, NULL);
         pool_mark(pool);
 }
@@ -161,11 +160,11 @@ static void write_minute_line(Pool *pool)
         if (!pool_stats_take_minute(&pool->stats, &n))
                 return;
         log_event(LOG_INFO, (&(LogFields){ .pool = pool->config->name }),
-                  "pool %s in the last minute: %" PRIu64 " processed, %" PRIu64
-                  " completed, %" PRIu64 " failed, %" PRIu64 " retried, %" PRIu64
-                  " canceled, %" PRIu64 " handed back, %" PRIu64 " crashes",
-                  pool->config->name, n.n_processed, n.n_completed, n.n_failed, n.n_retried,
-                  n.n_canceled, n.n_handed_back, n.n_crashes);
+                  "in the last minute: %" PRIu64 " processed, %" PRIu64 " completed, %" PRIu64
+                  " failed, %" PRIu64 " retried, %" PRIu64 " canceled, %" PRIu64
+                  " handed back, %" PRIu64 " crashes",
+                  n.n_processed, n.n_completed, n.n_failed, n.n_retried, n.n_canceled,
+                  n.n_handed_back, n.n_crashes);
 }
 
 /* The line is due a minute after the first thing worth telling; an idle pool has no timer. */
@@ -215,8 +214,8 @@ static bool note_state(Pool *pool)
                 return false;
         if (pool->reported == POOL_STATE_STARTING)
                 log_event(LOG_INFO, (&(LogFields){ .pool = pool->config->name }),
-                          "pool %s is %s, %u of %u workers ready", pool->config->name,
-                          pool_state_to_string(state), pool_n_ready(pool), pool->config->workers);
+                          "%s, %u of %u workers ready", pool_state_to_string(state),
+                          pool_n_ready(pool), pool->config->workers);
         pool->reported = state;
         pool->settled |= state != POOL_STATE_STARTING;
         return true;
@@ -233,8 +232,7 @@ static int on_update(sd_event_source *source, void *userdata)
         r = pool_update_workers(pool, now, &wake);
         if (r < 0) {
                 log_full(LOG_ERR, r, &(LogFields){ .pool = pool->config->name },
-                         "cannot adjust the workers of pool %s, trying again: %m",
-                         pool->config->name);
+                         "cannot adjust its workers, trying again: %m");
                 wake = MIN(wake, usec_add(now, USEC_PER_SEC));
         }
         pool_dispatch_queue(pool);
@@ -405,8 +403,7 @@ int pool_apply(Pool *pool, ConfigPool *base)
                 return r;
         if (r > 0) {
                 log_event(LOG_WARNING, (&(LogFields){ .pool = base->name }),
-                          "what 'yardctl set' changed in pool %s no longer fits: %s; dropped",
-                          base->name, message);
+                          "what 'yardctl set' changed no longer fits: %s; dropped", message);
                 pool->settings = strv_free(pool->settings);
                 config = config_pool_ref(base);
         }
@@ -450,7 +447,7 @@ void pool_pause(Pool *pool)
         pool->paused = true;
         log_event(LOG_NOTICE,
                   (&(LogFields){ .pool = pool->config->name, .message_id = LOG_ID_POOL_PAUSED }),
-                  "pool %s is paused", pool->config->name);
+                  "paused");
         pool_emit(pool, EVENT_POOL_PAUSED, NULL, NULL, NULL, NULL);
         pool_mark(pool);
 }
@@ -462,7 +459,7 @@ void pool_resume(Pool *pool)
         pool->paused = false;
         log_event(LOG_NOTICE,
                   (&(LogFields){ .pool = pool->config->name, .message_id = LOG_ID_POOL_RESUMED }),
-                  "pool %s is resumed", pool->config->name);
+                  "resumed");
         pool_emit(pool, EVENT_POOL_RESUMED, NULL, NULL, NULL, NULL);
         pool_mark(pool);
 }

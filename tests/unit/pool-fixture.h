@@ -83,7 +83,7 @@ int worker_new(Worker **ret, WorkerContext *context, ConfigPool *config, unsigne
 
         ck_assert_ptr_nonnull(worker);
         ck_assert_uint_lt(index, FAKE_WORKERS_MAX);
-        ck_assert_ptr_null(fixture.workers[index]);
+        ck_assert(!fixture.workers[index] || fixture.workers[index]->state == WORKER_STATE_STOPPED);
         worker->config = config_pool_ref(config);
         worker->index = index;
         worker->callback = callback;
@@ -98,7 +98,8 @@ Worker *worker_free(Worker *worker)
 {
         if (!worker)
                 return NULL;
-        fixture.workers[worker->index] = NULL;
+        if (fixture.workers[worker->index] == worker)
+                fixture.workers[worker->index] = NULL;
         for (unsigned i = 0; i < worker->n_tasks; i++)
                 task_unref(worker->tasks[i]);
         config_pool_unref(worker->config);

@@ -217,7 +217,7 @@ START_TEST(test_journal_fields)
         ck_assert(log_to_journal());
         ck_assert_int_eq(log_full(LOG_ERR, -ENOENT, &fields, "lost: %m"), -ENOENT);
         ck_assert_int_gt(recv(journal, entry, sizeof(entry) - 1, 0), 0);
-        ck_assert_str_eq(entry, "MESSAGE=lost: No such file or directory\nPRIORITY=3\n"
+        ck_assert_str_eq(entry, "MESSAGE=hash/2: lost: No such file or directory\nPRIORITY=3\n"
                                 "SYSLOG_IDENTIFIER=test\n"
                                 "MESSAGE_ID=0123456789abcdef0123456789abcdef\n"
                                 "YARDMASTER_POOL=hash\nYARDMASTER_WORKER=hash/2\n"
