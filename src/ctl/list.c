@@ -21,11 +21,14 @@ const Option list_options[] = {
         [_LIST_MAX] = {},
 };
 
+/* Tables are made for 80 columns, as long as names are short: what does not fit is in the details
+ * (status POOL, task show) and in --json. */
+
 enum {
         POOL_NAME,
         POOL_STATE,
-        POOL_WANTED,
-        POOL_RUNNING,
+        POOL_FETCHING,
+        POOL_UP,
         POOL_BUSY,
         POOL_QUEUED,
         POOL_OLDEST,
@@ -35,25 +38,23 @@ enum {
         POOL_ERRORS,
         POOL_P50,
         POOL_P99,
-        POOL_FETCHED,
         _POOL_MAX,
 };
 
 static const Column pool_columns[_POOL_MAX] = {
         [POOL_NAME] = { "POOL", 0 },
         [POOL_STATE] = { "STATE", 0 },
-        [POOL_WANTED] = { "WANTED", COLUMN_RIGHT },
-        [POOL_RUNNING] = { "RUNNING", COLUMN_RIGHT },
+        [POOL_FETCHING] = { "FETCH", 0 },
+        [POOL_UP] = { "UP", COLUMN_RIGHT },
         [POOL_BUSY] = { "BUSY", COLUMN_RIGHT },
         [POOL_QUEUED] = { "QUEUED", COLUMN_RIGHT },
         [POOL_OLDEST] = { "OLDEST", COLUMN_RIGHT },
-        [POOL_DONE] = { "PROCESSED", COLUMN_RIGHT },
+        [POOL_DONE] = { "DONE", COLUMN_RIGHT },
         [POOL_FAILED] = { "FAILED", COLUMN_RIGHT },
-        [POOL_RETRIED] = { "RETRIED", COLUMN_RIGHT },
-        [POOL_ERRORS] = { "ERRORS", COLUMN_RIGHT },
+        [POOL_RETRIED] = { "RETRY", COLUMN_RIGHT },
+        [POOL_ERRORS] = { "ERR", COLUMN_RIGHT },
         [POOL_P50] = { "P50", COLUMN_RIGHT },
         [POOL_P99] = { "P99", COLUMN_RIGHT },
-        [POOL_FETCHED] = { "FETCHED", COLUMN_RIGHT },
 };
 
 static void add_pool(Table *table, Slice pool)
@@ -65,8 +66,9 @@ static void add_pool(Table *table, Slice pool)
         table_cell(table, POOL_NAME, member_text(pool, "name"));
         table_cell(table, POOL_STATE, TAKE_PTR(state));
         table_mood(table, POOL_STATE, mood);
-        table_cell(table, POOL_WANTED, member_count(pool, "wantedWorkers"));
-        table_cell(table, POOL_RUNNING, member_count(pool, "runningWorkers"));
+        table_cellf(table, POOL_FETCHING, "%s", member_true(pool, "fetching") ? "yes" : "no");
+        table_cellf(table, POOL_UP, "%lld/%lld", (long long)member_integer(pool, "runningWorkers"),
+                    (long long)member_integer(pool, "wantedWorkers"));
         table_cell(table, POOL_BUSY, member_count(pool, "busyWorkers"));
         table_cell(table, POOL_QUEUED, member_count(pool, "queued"));
         table_cell(table, POOL_OLDEST, member_span(pool, "oldestAgeUsec"));
@@ -76,7 +78,6 @@ static void add_pool(Table *table, Slice pool)
         table_cellf(table, POOL_ERRORS, "%.0f%%", member_number(pool, "errorRate") * 100);
         table_cell(table, POOL_P50, member_span(pool, "runP50Usec"));
         table_cell(table, POOL_P99, member_span(pool, "runP99Usec"));
-        table_cell(table, POOL_FETCHED, member_age(pool, "lastFetchAgeUsec"));
 }
 
 /* One row for each element. */
@@ -103,14 +104,12 @@ enum {
         WORKER_STATE,
         WORKER_PID,
         WORKER_AGE,
-        WORKER_TASK,
+        WORKER_TASKS,
         WORKER_TASK_AGE,
-        WORKER_PROGRESS,
         WORKER_HEARTBEAT,
         WORKER_MEMORY,
-        WORKER_PROCESSED,
+        WORKER_DONE,
         WORKER_RESTARTS,
-        WORKER_EXIT,
         _WORKER_MAX,
 };
 
@@ -119,14 +118,12 @@ static const Column worker_columns[_WORKER_MAX] = {
         [WORKER_STATE] = { "STATE", 0 },
         [WORKER_PID] = { "PID", COLUMN_RIGHT },
         [WORKER_AGE] = { "AGE", COLUMN_RIGHT },
-        [WORKER_TASK] = { "TASK", 0 },
+        [WORKER_TASKS] = { "TASKS", COLUMN_RIGHT },
         [WORKER_TASK_AGE] = { "SINCE", COLUMN_RIGHT },
-        [WORKER_PROGRESS] = { "PROGRESS", COLUMN_CUT },
         [WORKER_HEARTBEAT] = { "HEARTBEAT", COLUMN_RIGHT },
         [WORKER_MEMORY] = { "MEMORY", COLUMN_RIGHT },
-        [WORKER_PROCESSED] = { "PROCESSED", COLUMN_RIGHT },
+        [WORKER_DONE] = { "DONE", COLUMN_RIGHT },
         [WORKER_RESTARTS] = { "RESTARTS", COLUMN_RIGHT },
-        [WORKER_EXIT] = { "LAST EXIT", COLUMN_CUT },
 };
 
 static void add_worker(Table *table, Slice worker)
@@ -144,17 +141,12 @@ static void add_worker(Table *table, Slice worker)
         table_mood(table, WORKER_STATE, mood);
         table_cell(table, WORKER_PID, member_count(worker, "pid"));
         table_cell(table, WORKER_AGE, member_age(worker, "ageUsec"));
-        if (n > 1)
-                table_cellf(table, WORKER_TASK, "%zu tasks", n);
-        else
-                table_cell(table, WORKER_TASK, n > 0 ? member_text(task, "taskId") : NULL);
+        table_cellf(table, WORKER_TASKS, "%zu", n);
         table_cell(table, WORKER_TASK_AGE, n > 0 ? member_age(task, "ageUsec") : NULL);
-        table_cell(table, WORKER_PROGRESS, n == 1 ? member_progress(task, "progress") : NULL);
         table_cell(table, WORKER_HEARTBEAT, member_age(worker, "heartbeatAgeUsec"));
         table_cell(table, WORKER_MEMORY, member_bytes(worker, "memoryBytes"));
-        table_cell(table, WORKER_PROCESSED, member_count(worker, "processed"));
+        table_cell(table, WORKER_DONE, member_count(worker, "processed"));
         table_cell(table, WORKER_RESTARTS, member_count(worker, "restarts"));
-        table_cell(table, WORKER_EXIT, member_text(worker, "lastExit"));
 }
 
 ExitCode print_workers(const Ctl *ctl, Slice workers)
@@ -170,8 +162,6 @@ enum {
         SOURCE_DELAYED,
         SOURCE_IN_PROGRESS,
         SOURCE_FINISHED,
-        SOURCE_SUBMITTED,
-        SOURCE_SETTLED,
         SOURCE_SIZE,
         SOURCE_FETCHED,
         SOURCE_COMMIT,
@@ -184,10 +174,8 @@ static const Column source_columns[_SOURCE_MAX] = {
         [SOURCE_STATE] = { "STATE", 0 },
         [SOURCE_WAITING] = { "WAITING", COLUMN_RIGHT },
         [SOURCE_DELAYED] = { "DELAYED", COLUMN_RIGHT },
-        [SOURCE_IN_PROGRESS] = { "IN PROGRESS", COLUMN_RIGHT },
+        [SOURCE_IN_PROGRESS] = { "RUNNING", COLUMN_RIGHT },
         [SOURCE_FINISHED] = { "FINISHED", COLUMN_RIGHT },
-        [SOURCE_SUBMITTED] = { "SUBMITTED", COLUMN_RIGHT },
-        [SOURCE_SETTLED] = { "SETTLED", COLUMN_RIGHT },
         [SOURCE_SIZE] = { "SIZE", COLUMN_RIGHT },
         [SOURCE_FETCHED] = { "FETCHED", COLUMN_RIGHT },
         [SOURCE_COMMIT] = { "COMMIT", COLUMN_RIGHT },
@@ -207,8 +195,6 @@ static void add_source(Table *table, Slice source)
         table_cell(table, SOURCE_DELAYED, member_count(source, "delayed"));
         table_cell(table, SOURCE_IN_PROGRESS, member_count(source, "inProgress"));
         table_cell(table, SOURCE_FINISHED, member_count(source, "finished"));
-        table_cell(table, SOURCE_SUBMITTED, member_count(source, "submitted"));
-        table_cell(table, SOURCE_SETTLED, member_count(source, "settled"));
         table_cell(table, SOURCE_SIZE, member_bytes(source, "sizeBytes"));
         table_cell(table, SOURCE_FETCHED, member_age(source, "lastFetchAgeUsec"));
         table_cell(table, SOURCE_COMMIT, member_span(source, "lastCommitUsec"));
@@ -218,10 +204,8 @@ enum {
         TASK_ID,
         TASK_TYPE,
         TASK_STATUS,
-        TASK_PRIORITY,
         TASK_ATTEMPTS,
         TASK_SUBMITTED,
-        TASK_WORKER,
         TASK_NOTE,
         _TASK_MAX,
 };
@@ -230,10 +214,8 @@ static const Column task_columns[_TASK_MAX] = {
         [TASK_ID] = { "TASK", 0 },
         [TASK_TYPE] = { "TYPE", 0 },
         [TASK_STATUS] = { "STATUS", 0 },
-        [TASK_PRIORITY] = { "PRIORITY", COLUMN_RIGHT },
-        [TASK_ATTEMPTS] = { "ATTEMPTS", COLUMN_RIGHT },
+        [TASK_ATTEMPTS] = { "USED", COLUMN_RIGHT },
         [TASK_SUBMITTED] = { "SUBMITTED", COLUMN_RIGHT },
-        [TASK_WORKER] = { "WORKER", 0 },
         [TASK_NOTE] = { "NOTE", COLUMN_CUT },
 };
 
@@ -250,10 +232,8 @@ static void add_task(Table *table, Slice task)
         table_cell(table, TASK_TYPE, member_text(task, "taskType"));
         table_cell(table, TASK_STATUS, TAKE_PTR(status));
         table_mood(table, TASK_STATUS, mood);
-        table_cell(table, TASK_PRIORITY, member_count(task, "priority"));
         table_cell(table, TASK_ATTEMPTS, member_count(task, "attempts"));
         table_cell(table, TASK_SUBMITTED, member_ago(task, "scheduledTime"));
-        table_cell(table, TASK_WORKER, member_text(task, "worker"));
         table_cell(table, TASK_NOTE, note);
 }
 

@@ -218,12 +218,13 @@ static void print_pool_counts(Slice pool)
                      delayed_text(pool, text, sizeof(text)), oldest ? ", the oldest for " : "",
                      oldest ?: "");
         print_label("Tasks");
-        (void)printf("%lld processed: %lld completed, %lld failed, %lld retried, %lld canceled, "
-                     "%lld handed back\n",
+        (void)printf("%lld processed: %lld completed, %lld failed (%lld retried)\n",
                      (long long)member_integer(pool, "processed"),
                      (long long)member_integer(pool, "completed"),
                      (long long)member_integer(pool, "failed"),
-                     (long long)member_integer(pool, "retried"),
+                     (long long)member_integer(pool, "retried"));
+        print_label("Besides");
+        (void)printf("%lld canceled, %lld handed back\n",
                      (long long)member_integer(pool, "canceled"),
                      (long long)member_integer(pool, "handedBack"));
         print_label("Error rate");
@@ -249,22 +250,72 @@ static void print_pool(const Ctl *ctl, Slice pool)
                                                                                     : "");
         print_label("Serves");
         (void)printf("%s from %s, mode %s\n", types ?: "-", source ?: "-", mode ?: "-");
-        print_label("Fetched");
+        print_label("Fetching");
+        (void)printf("%s, last ", member_true(pool, "fetching") ? "yes" : "no");
         print_ago(fetched, "never");
         print_label("Workers");
-        (void)printf("%lld wanted, %lld running, %lld busy, %lld tasks in hand (up to %lld each), "
-                     "%lld crashes\n",
+        (void)printf("%lld wanted, %lld running, %lld busy, %lld crashes\n",
                      (long long)member_integer(pool, "wantedWorkers"),
                      (long long)member_integer(pool, "runningWorkers"),
                      (long long)member_integer(pool, "busyWorkers"),
-                     (long long)member_integer(pool, "tasksInHand"),
-                     (long long)member_integer(pool, "concurrency"),
                      (long long)member_integer(pool, "crashes"));
+        print_label("In hand");
+        (void)printf("%lld (each worker up to %lld)\n",
+                     (long long)member_integer(pool, "tasksInHand"),
+                     (long long)member_integer(pool, "concurrency"));
         print_pool_counts(pool);
         print_line("Unenforced", member_list(pool, "unenforced"));
         if (member_is_set(pool, "lastError")) {
                 (void)printf("\nLast error\n");
                 print_problem(ctl, "pool", name, member_object(pool, "lastError"));
+        }
+}
+
+/* A task that a worker holds: the end of a line. */
+static void print_task_in_hand(Slice task)
+{
+        _cleanup_free_ char *id = member_text(task, "taskId");
+        _cleanup_free_ char *type = member_text(task, "taskType");
+        _cleanup_free_ char *age = span_text((usec_t)MAX(member_integer(task, "ageUsec"), 0));
+        _cleanup_free_ char *progress = member_progress(task, "progress");
+
+        (void)printf("%s (%s), attempt %lld, for %s%s%s%s\n", id ?: "-", type ?: "-",
+                     (long long)member_integer(task, "attempt"), age ?: "-", progress ? ": " : "",
+                     progress ?: "", member_true(task, "cancelled") ? ", being cancelled" : "");
+}
+
+static void print_workers_tasks(Slice workers)
+{
+        bool first = true;
+        Slice worker, task;
+
+        JSON_FOREACH_ELEMENT (worker, workers) {
+                _cleanup_free_ char *name = member_text(worker, "name");
+                Slice tasks = member_array(worker, "tasks");
+
+                JSON_FOREACH_ELEMENT (task, tasks) {
+                        (void)printf("%s  %s: ", first ? "\nTasks in hand\n" : "", name ?: "-");
+                        print_task_in_hand(task);
+                        first = false;
+                }
+        }
+}
+
+static void print_workers_exits(Slice workers)
+{
+        bool first = true;
+        Slice worker;
+
+        JSON_FOREACH_ELEMENT (worker, workers) {
+                _cleanup_free_ char *name = member_text(worker, "name");
+                _cleanup_free_ char *cause = member_text(worker, "lastExit");
+                _cleanup_free_ char *ago = member_ago(worker, "lastExitTime");
+
+                if (!cause)
+                        continue;
+                (void)printf("%s  %s: %s (%s)\n", first ? "\nLast exits\n" : "", name ?: "-", cause,
+                             ago ?: "-");
+                first = false;
         }
 }
 
@@ -296,20 +347,10 @@ static ExitCode status_pool(Ctl *ctl, const char *name)
         if (ctl->json)
                 return ctl_print_json(reply);
         (void)printf("\n");
-        return print_workers(ctl, member_array(reply, "workers"));
-}
-
-static void print_task_in_hand(Slice task)
-{
-        _cleanup_free_ char *id = member_text(task, "taskId");
-        _cleanup_free_ char *type = member_text(task, "taskType");
-        _cleanup_free_ char *age = span_text((usec_t)MAX(member_integer(task, "ageUsec"), 0));
-        _cleanup_free_ char *progress = member_progress(task, "progress");
-
-        print_label("Task");
-        (void)printf("%s (%s), attempt %lld, for %s%s%s%s\n", id ?: "-", type ?: "-",
-                     (long long)member_integer(task, "attempt"), age ?: "-", progress ? ": " : "",
-                     progress ?: "", member_true(task, "cancelled") ? ", being cancelled" : "");
+        code = print_workers(ctl, member_array(reply, "workers"));
+        print_workers_tasks(member_array(reply, "workers"));
+        print_workers_exits(member_array(reply, "workers"));
+        return code;
 }
 
 static void print_worker(const Ctl *ctl, Slice worker)
@@ -338,8 +379,10 @@ static void print_worker(const Ctl *ctl, Slice worker)
         print_label("Tasks");
         (void)printf("%lld processed, %zu in hand\n",
                      (long long)member_integer(worker, "processed"), array_length(tasks));
-        JSON_FOREACH_ELEMENT (task, tasks)
+        JSON_FOREACH_ELEMENT (task, tasks) {
+                print_label("Task");
                 print_task_in_hand(task);
+        }
         print_label("Restarts");
         (void)printf("%lld\n", (long long)member_integer(worker, "restarts"));
         if (last_exit) {

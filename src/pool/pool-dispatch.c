@@ -10,6 +10,10 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 
+#define REMEDY_TASK                                                                                \
+        "yardctl task show ID tells all of it; what FAILED for good runs again with yardctl task " \
+        "retry ID"
+
 bool pool_takes_tasks(const Pool *pool)
 {
         return !pool->paused && !pool->draining;
@@ -227,7 +231,7 @@ static void count_failure(Pool *pool, const Task *task, const Outcome *outcome)
                      (int)MIN(outcome->reason.size, sizeof(message)),
                      outcome->reason.size > 0 ? outcome->reason.data : "");
         pool_stats_set_error(&pool->stats, message, MIN((size_t)MAX(n, 0), sizeof(message) - 1),
-                             NULL);
+                             REMEDY_TASK);
 
         pool->n_errors_in_row++;
         if (config->error_backoff.after == 0 || pool->n_errors_in_row < config->error_backoff.after)

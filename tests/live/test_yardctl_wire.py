@@ -168,10 +168,19 @@ class Yardctl(unittest.TestCase):
         self.serve(ListPools={"pools": [POOL]}, ListWorkers={"workers": [WORKER]})
         out = self.ctl("status", "thumbnail").stdout
         self.assertEqual(self.sent(), ("ListWorkers", {"pool": "thumbnail"}))
-        for text in ("pool thumbnail", "4 wanted, 3 running, 2 busy", "17 (3 delayed), the oldest for 3m 20s", "25%",
+        for text in ("pool thumbnail", "4 wanted, 3 running, 2 busy", "Fetching: no, last 2s ago", "17 (3 delayed), the oldest for 3m 20s", "25%",
                      "limits.processes", "install it", "thumbnail/2", "4711", "t-1", "40% scale: 3 of 7", "10M",
                      "SEGV"):
             self.assertIn(text, out)
+
+    def test_tables_fit_80_columns(self):
+        busy = {**WORKER, "name": "thumbnail/17", "pid": 4194304, "ageUsec": 3_599_000_000}
+        self.serve(ListPools={"pools": [{**POOL, "queued": 99_999, "processed": 99_999}]}, ListWorkers={"workers": [busy]},
+                   ListSources={"sources": [SOURCE]},
+                   ListTasks={"tasks": [{**TASK, "taskId": "01a1fe52-6dc7-7000-8099-65f6fb166604", "reason": None}]})
+        for kind in ("pools", "workers", "sources", "tasks"):
+            for line in self.ctl("list", kind).stdout.splitlines():
+                self.assertLessEqual(len(line.rstrip()), 80, line)
 
     def test_status_of_a_worker(self):
         self.serve(ListWorkers={"workers": [WORKER]})
