@@ -8,6 +8,10 @@
  * Arguments are copied; what a callback gets is borrowed for its duration. An answer means that
  * what it says is as durable as the queue promises (durability "full": synced).
  *
+ * Order: of the ready tasks of a type the one goes next whose due time, less priority_step for each
+ * step of its priority, is the earliest; so waiting outweighs any priority in the end. TypeStatus's
+ * oldest_msec is since when that one waits: where priorities are mixed, another may be older.
+ *
  * A task waits (SCHEDULED: ready, or delayed until its time), is IN_PROGRESS at a pool, or has
  * ended with one of the five other statuses. Its id is text of 36 characters in the form of a
  * UUIDv7, ordered by time of submission, and known only to the database that made it. */
@@ -129,7 +133,7 @@ typedef enum QueueVerb {
         QUEUE_RETRY,  /* ended, but not COMPLETED: SCHEDULED, starts afresh; a passed deadline goes
                        */
         QUEUE_DELETE, /* ended */
-        QUEUE_UPDATE, /* unfinished: settled from outside with status, output, reason */
+        QUEUE_UPDATE, /* unfinished: ends with status, output, reason; FAILED is not retried */
 } QueueVerb;
 
 typedef struct QueueChange {

@@ -294,6 +294,27 @@ START_TEST(filters_count_and_change_what_may_be_changed)
 }
 END_TEST
 
+/* What is submitted after it began is not meant. */
+START_TEST(a_change_has_an_end)
+{
+        Fixture *f = fixture_new();
+        const QueueTask task = { .type = SLICE_LITERAL("t") };
+        QueueCall *call;
+
+        submit_many(f, "t", 1200);
+        f->answered = false;
+        ck_assert_int_eq(queue_change_matching(f->queue, &(QueueChange){ .verb = QUEUE_CANCEL },
+                                               &(QueueFilter){ 0 }, on_count, f, NULL),
+                         0);
+        ck_assert_int_eq(queue_submit(f->queue, &task, 1, fixture_on_receipts, f, &call), 0);
+        queue_call_abandon(call);
+        run_until(f, f->answered);
+        ck_assert_uint_eq(f->count, 1200);
+        ck_assert_uint_eq(fixture_status(f).n_scheduled, 1);
+        fixture_free(f);
+}
+END_TEST
+
 START_TEST(a_filter_has_a_beginning)
 {
         Fixture *f = fixture_new();
@@ -317,4 +338,5 @@ UNIT_MAIN("queue-change", a_waiting_task_is_cancelled,
           retry_starts_afresh, retry_minds_key_room_and_deadline,
           delete_takes_everything_of_an_ended_task, a_deleted_id_does_not_return,
           update_settles_from_outside, each_id_has_its_verdict,
-          filters_count_and_change_what_may_be_changed, a_filter_has_a_beginning);
+          filters_count_and_change_what_may_be_changed, a_change_has_an_end,
+          a_filter_has_a_beginning);
