@@ -38,11 +38,6 @@ sqlite3 *db_handle(Db *db)
         return db->sqlite;
 }
 
-const char *db_path(const Db *db)
-{
-        return db->path;
-}
-
 const char *db_error_text(const Db *db)
 {
         return sqlite3_errmsg(db->sqlite);

@@ -34,7 +34,6 @@ Db *db_close(Db *db);
 DEFINE_CLEANUP(Db *, db_close);
 
 sqlite3 *db_handle(Db *db);
-const char *db_path(const Db *db);
 /* Text of the last error, SQLite's words. */
 const char *db_error_text(const Db *db);
 /* A result code of SQLite's as -errno. */

@@ -258,16 +258,6 @@ void control_call_keep(ControlCall *call, const ControlCallbacks *callbacks, voi
         call->userdata = userdata;
 }
 
-const ControlPeer *control_call_peer(const ControlCall *call)
-{
-        return &call->connection->peer;
-}
-
-const char *control_call_method(const ControlCall *call)
-{
-        return call->name;
-}
-
 bool control_call_wants_more(const ControlCall *call)
 {
         return call->wire.flags & WIRE_MORE;

@@ -101,9 +101,6 @@ typedef struct ControlPeer {
         bool admin;
 } ControlPeer;
 
-const ControlPeer *control_call_peer(const ControlCall *call);
-/* Without the interface. */
-const char *control_call_method(const ControlCall *call);
 bool control_call_wants_more(const ControlCall *call);
 /* Raw and checked (json_check): an object, "{}" if absent. Lives as long as the call. */
 Slice control_call_parameters(const ControlCall *call);

@@ -255,6 +255,9 @@ static int start_machinery(Manager *manager)
         r = spawner_new(&manager->spawner, manager->event);
         if (r < 0)
                 return r;
+        r = spawner_raise_open_files(manager->spawner);
+        if (r < 0)
+                log_warning_errno(r, "cannot raise the limit on open files: %m");
         r = reaper_new(&manager->reaper, manager->event, manager->spawner,
                        manager->state_dir.instance);
         if (r < 0)

@@ -63,7 +63,6 @@ struct Pool {
         ConfigPool *base;     /* as the files have it */
         ConfigPool *config;   /* in effect */
         char **settings;      /* "key=value" of pool_set, applied on top of base */
-        void *userdata;
 
         Subscription *subscription;
         Slot **slots;

@@ -543,16 +543,6 @@ const PoolStats *pool_stats(const Pool *pool)
         return &pool->stats;
 }
 
-void pool_set_userdata(Pool *pool, void *userdata)
-{
-        pool->userdata = userdata;
-}
-
-void *pool_userdata(const Pool *pool)
-{
-        return pool->userdata;
-}
-
 void pool_get_status(const Pool *pool, PoolStatus *ret)
 {
         PoolStatus status = {

@@ -91,8 +91,6 @@ const ConfigPool *pool_base_config(const Pool *pool);
 Source *pool_source(const Pool *pool);
 PoolState pool_state(const Pool *pool);
 const PoolStats *pool_stats(const Pool *pool);
-void pool_set_userdata(Pool *pool, void *userdata);
-void *pool_userdata(const Pool *pool);
 
 /* For describe: what is not in config or stats. */
 typedef struct PoolStatus {

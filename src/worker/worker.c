@@ -362,11 +362,6 @@ const char *worker_name(const Worker *worker)
         return worker->name;
 }
 
-unsigned worker_index(const Worker *worker)
-{
-        return worker->index;
-}
-
 WorkerState worker_state(const Worker *worker)
 {
         return worker->state;
@@ -385,16 +380,6 @@ unsigned worker_free_slots(const Worker *worker)
 unsigned worker_n_tasks(const Worker *worker)
 {
         return worker->n_tasks;
-}
-
-void worker_set_userdata(Worker *worker, void *userdata)
-{
-        worker->userdata = userdata;
-}
-
-void *worker_userdata(const Worker *worker)
-{
-        return worker->userdata;
 }
 
 void worker_get_status(Worker *worker, WorkerStatus *ret)

@@ -121,13 +121,10 @@ void worker_kill(Worker *worker);
 void worker_apply(Worker *worker, ConfigPool *config);
 
 const char *worker_name(const Worker *worker); /* "pool/n" */
-unsigned worker_index(const Worker *worker);
 WorkerState worker_state(const Worker *worker);
 /* Tasks it would take now: 0 unless READY. */
 unsigned worker_free_slots(const Worker *worker);
 unsigned worker_n_tasks(const Worker *worker);
-void worker_set_userdata(Worker *worker, void *userdata);
-void *worker_userdata(const Worker *worker);
 
 /* For describe: what it is doing right now. */
 typedef struct WorkerStatus {

@@ -2,6 +2,7 @@
 """Start, stop, reload: the daemon as an administrator and as systemd see it."""
 
 import os
+import resource
 import signal
 import subprocess
 import unittest
@@ -80,6 +81,14 @@ class Lifecycle(unittest.TestCase):
         self.daemon.start()
         self.assertIn("no pools", self.daemon.ctl("status").stdout.lower())
         self.assertEqual(self.daemon.stop(), 0)
+
+    def test_open_files(self):
+        """The daemon may open all that the hard limit allows; its workers get what it was given."""
+        daemon = self.start(pool("work"))
+        pid = next(iter(self.all_pids("work", 1).values()))
+        soft, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+        self.assertEqual(soft, hard)
+        self.assertEqual(resource.prlimit(pid, resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_NOFILE))
 
     def test_drain_finishes_what_runs_and_returns_the_rest(self):
         daemon = self.start(pool("work"))
