@@ -9,8 +9,9 @@
 #include "config/resolve.h"
 #include "config/text.h"
 
-/* Largest handler.config as JSON. */
-#define GROUP_JSON_MAX ((size_t)1024 * 1024)
+/* Largest handler.config as JSON: it goes to the runner in one variable, and the kernel takes no
+ * more than 128 KiB in one. */
+#define GROUP_JSON_MAX ((size_t)64 * 1024)
 
 /* Reports message if r says that a value was refused; what is left is 0 or -errno. */
 static int refused(const ReadTarget *target, const config_setting_t *setting, int r, char *message)
@@ -295,7 +296,9 @@ static int read_json(const ReadTarget *target)
         else if (r == -ERANGE)
                 read_error(target->reader, culprit, "the number is too large");
         else if (r == -ENOBUFS)
-                read_error(target->reader, target->setting, "more than %zu bytes", GROUP_JSON_MAX);
+                read_error(target->reader, target->setting,
+                           "is more than %zu KiB as JSON: put it into a file and name that",
+                           GROUP_JSON_MAX / 1024);
         else if (r < 0)
                 return r;
         if (r < 0)

@@ -75,7 +75,8 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
           .handlers = SCHEMA_FOR_LIBRARY,
           .offset = POOL(handler.config),
           .fallback = "{}",
-          .help = "A group of anything, which the library's *init* gets as JSON." },
+          .help = "A group of anything, which the library's *init* gets as JSON, of at most 64 "
+                  "KiB." },
         { .key = "handler.threads",
           .type = SCHEMA_UINT,
           .change = SCHEMA_RESTART,

@@ -98,7 +98,8 @@ static const SchemaRow top_rows[] = {
           .flags = SCHEMA_NOT_EMPTY,
           .offset = TOP(on_event.events),
           .names = event_names,
-          .fallback_text = "all",
+          .fallback_text = "all but *task_started*, *task_completed*, *task_canceled* and "
+                           "*task_handed_back*",
           .help = "Which events the command is run for." },
         { .key = "defaults",
           .type = SCHEMA_GROUP,

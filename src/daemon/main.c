@@ -154,7 +154,7 @@ static int serve(const char *path)
                 log_error_errno(r, "the event loop failed: %m");
                 return EXIT_FAILURE;
         }
-        return EXIT_SUCCESS;
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char *argv[])

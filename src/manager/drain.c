@@ -2,9 +2,10 @@
 
 /* The end of a daemon: take nothing new, let what runs finish, stop it at the deadline, go.
  *
- * FINISHING ──deadline, second signal──▶ STOPPING ──grace, third signal──▶ KILLING
+ * FINISHING ──deadline, second signal──▶ STOPPING ──grace, third signal──▶ KILLING ──margin──▶ exit
  *
- * Each stage ends early once every pool has stopped. */
+ * Each stage ends early once every pool has stopped. What is not settled at the last exit, since
+ * the disk takes nothing, runs again at the next start. */
 
 #include "manager/manager-internal.h"
 
@@ -17,7 +18,7 @@
 #define DRAIN_EXTEND_USEC (5 * USEC_PER_SEC)
 
 /* Workers escalate by themselves: cancel, TERM, KILL, stop_timeout apart. Beyond that the daemon's
- * own patience ends. */
+ * own patience ends, and as long after it has killed them itself. */
 #define DRAIN_KILL_MARGIN_USEC (5 * USEC_PER_SEC)
 
 static void for_all_pools(Manager *manager, void (*f)(Pool *))
@@ -99,7 +100,7 @@ static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec
         case DRAIN_KILLING:
                 log_event(LOG_WARNING, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
                           "draining: killing what still runs, %u tasks go back", running);
-                manager->drain_deadline_usec = USEC_INFINITY;
+                manager->drain_deadline_usec = usec_add(now, DRAIN_KILL_MARGIN_USEC);
                 for_all_pools(manager, pool_kill);
                 break;
         default:
@@ -118,16 +119,27 @@ static void extend_timeout(Manager *manager)
         manager->drain_progress = progress;
 }
 
+static int give_up(Manager *manager)
+{
+        log_event(LOG_ERR, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
+                  "draining: not everything could be ended and written down; what is missing runs "
+                  "again at the next start");
+        return sd_event_exit(manager->event, MANAGER_E_UNSETTLED);
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Manager *manager = userdata;
         usec_t now = clock_monotonic_usec();
 
-        if (now >= manager->drain_deadline_usec)
+        if (now >= manager->drain_deadline_usec) {
+                if (manager->drain_stage == DRAIN_KILLING)
+                        return give_up(manager);
                 enter_stage(manager,
                             manager->drain_stage == DRAIN_FINISHING ? DRAIN_STOPPING
                                                                     : DRAIN_KILLING,
                             0);
+        }
         extend_timeout(manager);
         (void)sd_event_source_set_time(
                 source, MIN(usec_add(now, DRAIN_TICK_USEC), manager->drain_deadline_usec));
@@ -166,8 +178,9 @@ void manager_drain(Manager *manager, usec_t deadline_usec)
                 enter_stage(manager, DRAIN_STOPPING, 0);
                 break;
         case DRAIN_STOPPING:
-        case DRAIN_KILLING:
                 enter_stage(manager, DRAIN_KILLING, 0);
+                break;
+        case DRAIN_KILLING:
                 break;
         }
 }

@@ -39,7 +39,8 @@ Manager *manager_free(Manager *manager);
 DEFINE_CLEANUP(Manager *, manager_free);
 
 /* The control socket listens (READY=1 waits for it), then the loop: returns when drained, 0 or
- * -errno. */
+ * MANAGER_E_UNSETTLED; or -errno. */
+#define MANAGER_E_UNSETTLED 4
 int manager_run(Manager *manager);
 
 /* Reload: all or nothing. 0; MANAGER_E_INVALID with *ret_diagnostics, or MANAGER_E_REFUSED with

@@ -213,8 +213,12 @@ static void settle_done(QueueJob *job, int error)
                 list_splice(&later, &queue->settling);
                 list_splice(&queue->settling, &later);
         }
-        for (ListLink *i; (i = list_pop_first(&settle->holdings));)
-                finish_holding(queue, LIST_ENTRY(i, Holding, link));
+        for (ListLink *i; (i = list_pop_first(&settle->holdings));) {
+                Holding *holding = LIST_ENTRY(i, Holding, link);
+
+                holding->accepted = holding->accepted && error >= 0;
+                finish_holding(queue, holding);
+        }
         queue_job_deinit(job);
         free(settle);
 }

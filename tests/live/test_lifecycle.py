@@ -4,6 +4,7 @@
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import unittest
 
@@ -124,6 +125,24 @@ class Lifecycle(unittest.TestCase):
         daemon.signal(signal.SIGTERM)
         self.assertEqual(daemon.wait(), 0)
         self.assertFalse(harness.is_alive(pid))
+
+    def test_a_drain_ends_though_the_disk_takes_nothing(self):
+        daemon = self.start(pool("work"), head='drain_timeout = "100ms";\n')
+        task_id = daemon.submit("work", {"gate": self.gate()})
+        self.busy("work")
+        lock = sqlite3.connect(daemon.path("state", "queue-local.db"), isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        daemon.signal(signal.SIGTERM)
+        daemon.notify.wait_for("STOPPING=1")
+        daemon.signal(signal.SIGTERM)
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(daemon.wait(), 1)
+        self.assertIn("runs again at the next start", daemon.log.text())
+        lock.close()
+        self.open_gate()
+        daemon.start()
+        task = daemon.wait_task(task_id)
+        self.assertEqual((task["status"], task["attempts"]), ("COMPLETED", 1))
 
     def test_kill_leaves_no_worker(self):
         daemon = self.start(pool("work", "workers = 3;"))

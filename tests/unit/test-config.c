@@ -316,6 +316,31 @@ START_TEST(test_files_that_are_none)
 }
 END_TEST
 
+/* In one variable of the environment the runner gets it; exec takes no more than 128 KiB in one. */
+START_TEST(test_config_of_a_library_is_bounded)
+{
+        _cleanup_free_ char *large = malloc(64 * 1024 + 1), *text = NULL;
+        char path[128];
+
+        memset(large, 'x', 64 * 1024);
+        large[64 * 1024] = '\0';
+        scratch_make(folder);
+        set_environment(folder);
+        write_library(folder, "fake.so");
+        ck_assert_int_gt(asprintf(&text,
+                                  "sources: { q: { type = \"queue\"; }; };\n"
+                                  "pools: { a: { source = \"q\"; handler = {\n"
+                                  "library = \"fake.so\"; config = { x = \"%s\"; }; }; }; };\n",
+                                  large),
+                         0);
+        write_file(folder, "a.conf", text);
+        (void)snprintf(path, sizeof(path), "%s/a.conf", folder);
+        assert_refused(path, "a.conf:3: pools.a.handler.config: is more than 64 KiB as JSON: put "
+                             "it into a file and name that");
+        scratch_remove(folder);
+}
+END_TEST
+
 /* As the package installs it: the sample, and the example once it has its real name. */
 START_TEST(test_shipped_files)
 {
@@ -396,4 +421,4 @@ END_TEST
 
 UNIT_MAIN("config", test_top_and_sources, test_pool, test_environment, test_kinds,
           test_default_pool, test_pool_outlives_config, test_dump_json, test_files_that_are_none,
-          test_shipped_files, test_places);
+          test_config_of_a_library_is_bounded, test_shipped_files, test_places);

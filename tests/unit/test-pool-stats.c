@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <string.h>
+#include "config/schema.h"
 #include "pool/event.h"
 #include "pool/pool-stats.h"
 #include "unit.h"
@@ -84,6 +85,11 @@ END_TEST
 
 START_TEST(test_event_names)
 {
+        const char *const *configurable = schema_find(SCHEMA_TOP, "on_event.events")->names;
+
+        for (int i = 0; i < _EVENT_TYPE_MAX; i++)
+                ck_assert_str_eq(configurable[i], event_type_to_string((EventType)i));
+        ck_assert_ptr_null(configurable[_EVENT_TYPE_MAX]);
         for (int i = 0; i < _EVENT_TYPE_MAX; i++)
                 ck_assert_int_eq(event_type_from_string(event_type_to_string((EventType)i)), i);
         ck_assert_int_lt(event_type_from_string("task_exploded"), 0);
