@@ -64,6 +64,26 @@ static Slot *find_free_slot(Pool *pool)
         return best;
 }
 
+/* Out of fds or memory, or a worker that is just going. The task goes back, and nothing is fetched
+ * for a moment: it would come again at once. */
+static void on_not_taken(Pool *pool, const Slot *slot, Task *task, int error)
+{
+        const char *name = worker_name(slot->worker);
+        char message[128];
+        int n;
+
+        n = snprintf(message, sizeof(message), "%.64s does not take a task: %s", name,
+                     strerror(-error));
+        pool_stats_set_error(&pool->stats, message, MIN((size_t)MAX(n, 0), sizeof(message) - 1),
+                             NULL);
+        log_full(LOG_WARNING, error,
+                 &(LogFields){ .pool = pool->config->name, .worker = name, .task_id = task->id },
+                 "does not take task %s: %m", task->id);
+        pool->error_backoff_usec = MAX(pool->error_backoff_usec,
+                                       usec_add(clock_monotonic_usec(), POOL_NOT_TAKEN_PAUSE_USEC));
+        release_task(pool, task, name, "the worker did not take it");
+}
+
 /* Hands task to a worker; false if none is free. */
 static bool dispatch_task(Pool *pool, Task *task)
 {
@@ -78,12 +98,7 @@ static bool dispatch_task(Pool *pool, Task *task)
         r = worker_dispatch(slot->worker, task);
         if (r < 0) {
                 pool->n_running_tasks--;
-                log_full(LOG_WARNING, r,
-                         &(LogFields){ .pool = pool->config->name,
-                                       .worker = worker_name(slot->worker),
-                                       .task_id = task->id },
-                         "does not take task %s: %m", task->id);
-                release_task(pool, task, worker_name(slot->worker), "the worker did not take it");
+                on_not_taken(pool, slot, task, r);
         }
         return true;
 }

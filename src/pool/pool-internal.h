@@ -19,6 +19,9 @@
 /* RSS is read from /proc: at most this often for each worker, after a task. */
 #define POOL_MEMORY_INTERVAL_USEC USEC_PER_SEC
 
+/* Nothing is fetched for so long after a worker could not take a task. */
+#define POOL_NOT_TAKEN_PAUSE_USEC USEC_PER_SEC
+
 /* How often a pool that has settled everything asks whether its source has too. */
 #define POOL_QUIET_INTERVAL_USEC (20 * USEC_PER_MSEC)
 

@@ -25,7 +25,7 @@ struct Worker {
         unsigned n_tasks;
         unsigned n_starts, n_drains, n_stops, n_kills, n_applies;
         uint64_t memory;
-        int start_error;
+        int start_error, dispatch_error;
         Task *cancelled;
 };
 
@@ -120,6 +120,8 @@ int worker_start(Worker *worker)
 int worker_dispatch(Worker *worker, Task *task)
 {
         ck_assert_uint_gt(worker_free_slots(worker), 0);
+        if (worker->dispatch_error < 0)
+                return worker->dispatch_error;
         worker->tasks[worker->n_tasks++] = task_ref(task);
         return 0;
 }

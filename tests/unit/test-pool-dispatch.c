@@ -74,6 +74,23 @@ START_TEST(test_without_any_worker_they_go_back)
 }
 END_TEST
 
+START_TEST(test_after_a_task_that_is_not_taken_comes_a_pause)
+{
+        make_running_pool();
+        fixture.workers[1]->dispatch_error = -EMFILE;
+        hand_over(1);
+        ck_assert_uint_eq(fixture.subscription.n_settlements, 1);
+        ck_assert(fixture.subscription.settlements[0].released);
+        ck_assert_uint_eq(fixture.subscription.credit, 0);
+        ck_assert_str_eq(pool_stats(fixture.pool)->error,
+                         "work/1 does not take a task: Too many open files");
+        fixture.workers[1]->dispatch_error = 0;
+        fixture_advance(USEC_PER_SEC);
+        ck_assert_uint_eq(fixture.subscription.credit, 4);
+        ck_assert_int_eq(pool_state(fixture.pool), POOL_STATE_RUNNING);
+}
+END_TEST
+
 START_TEST(test_rate)
 {
         fixture.config->rate_count = 3;
@@ -178,5 +195,6 @@ END_TEST
 
 UNIT_MAIN_WITH("pool-dispatch", fixture_setup, fixture_teardown,
                test_the_least_loaded_worker_gets_the_task, test_credit_is_told_once_for_many_tasks,
-               test_tasks_that_find_no_worker_wait, test_without_any_worker_they_go_back, test_rate,
-               test_error_backoff, test_counters, test_cancel, test_progress_is_passed_on);
+               test_tasks_that_find_no_worker_wait, test_without_any_worker_they_go_back,
+               test_after_a_task_that_is_not_taken_comes_a_pause, test_rate, test_error_backoff,
+               test_counters, test_cancel, test_progress_is_passed_on);
