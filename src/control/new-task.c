@@ -65,11 +65,16 @@ static int check_ranges(ControlCall *call, const NewTaskParams *params, QueueCon
 {
         QueueConflict conflict = QUEUE_CONFLICT_ERROR;
 
+        if (params->type.size == 0)
+                return object_to(ret, "InvalidTask", "type", "type: it is empty");
         if (params->priority < -QUEUE_PRIORITY_MAX || params->priority > QUEUE_PRIORITY_MAX)
                 return object_to(ret, "InvalidTask", "priority",
                                  "priority: a whole number from -100 to 100");
         if (params->delay_msec < 0)
                 return object_to(ret, "InvalidTask", "delayMsec", "delayMsec: not below 0");
+        if (params->delay_msec > 0 && params->run_msec > 0)
+                return object_to(ret, "InvalidTask", "runTime",
+                                 "either a delay or a time to run at, not both");
         if (params->attempts != ABSENT &&
             (params->attempts < 1 || params->attempts > QUEUE_ATTEMPTS_MAX))
                 return object_to(ret, "InvalidTask", "attempts",

@@ -16,7 +16,8 @@ typedef struct ErrorRow {
 } ErrorRow;
 
 static const ErrorRow rows[] = {
-        { "NoSuchPool", EXIT_NO_OBJECT, "there is no pool ", "pool", "" },
+        { "NoSuchPool", EXIT_NO_OBJECT, "there is no pool ", "pool",
+          " (yardctl list pools shows them)" },
         { "NoSuchWorker", EXIT_NO_OBJECT, "there is no worker ", "worker",
           " (yardctl list workers shows them)" },
         { "NoSuchSource", EXIT_NO_OBJECT, "there is no source ", "source",
@@ -39,7 +40,7 @@ static const ErrorRow rows[] = {
           "this",
           NULL, "" },
         { "InvalidParameter", EXIT_REFUSED, "the daemon does not accept the value of ", "parameter",
-          "" },
+          " (io.yardmaster.Manager(7) says what it may be)" },
         { "MethodNotFound", EXIT_REFUSED, "the daemon does not have ", "method",
           ": it may be of another version (yardctl version)" },
         { "ExpectedMore", EXIT_USAGE, "this method has several replies: add --more", NULL, "" },

@@ -33,6 +33,23 @@ ExitCode parse_when(const char *option, const char *text, bool ago, int64_t *ret
                         option, text);
 }
 
+static bool is_status(const char *word)
+{
+        static const char *const statuses[] = { "SCHEDULED",
+                                                "IN_PROGRESS",
+                                                "COMPLETED",
+                                                "FAILED",
+                                                "CANCELED",
+                                                "TIMED_OUT",
+                                                "FAILED_WITH_TERMINAL_ERROR" };
+
+        for (size_t i = 0; i < ELEMENTSOF(statuses); i++) {
+                if (streq(word, statuses[i]))
+                        return true;
+        }
+        return false;
+}
+
 ExitCode status_list(const char *text, Object *params, const char *key)
 {
         _cleanup_(strv_freep) char **list = NULL;
@@ -44,6 +61,11 @@ ExitCode status_list(const char *text, Object *params, const char *key)
         for (char *c = copy; *c; c++)
                 *c = (char)toupper((unsigned char)*c);
         for (word = strtok_r(copy, ",", &position); word; word = strtok_r(NULL, ",", &position)) {
+                if (!is_status(word))
+                        return ctl_fail(EXIT_USAGE,
+                                        "--status %s is none of SCHEDULED, IN_PROGRESS, COMPLETED, "
+                                        "FAILED, FAILED_WITH_TERMINAL_ERROR, CANCELED, TIMED_OUT",
+                                        word);
                 if (strv_append(&list, word) < 0)
                         return ctl_out_of_memory();
         }

@@ -195,7 +195,7 @@ class Yardctl(unittest.TestCase):
         self.serve(ListPools={"pools": []}, ListWorkers=lambda p: Error("NoSuchPool", pool=p["pool"],
                                                                         suggestion="thumbnail"))
         error = self.ctl("status", "thumbnial", status=4).stderr
-        self.assertIn("there is no pool thumbnial; did you mean thumbnail?", error)
+        self.assertIn("there is no pool thumbnial (yardctl list pools shows them); did you mean thumbnail?", error)
 
     def test_lists(self):
         self.serve(ListPools={"pools": [POOL]}, ListWorkers={"workers": [WORKER]}, ListSources={"sources": [SOURCE]})
@@ -217,6 +217,7 @@ class Yardctl(unittest.TestCase):
         self.assertAlmostEqual(self.sent()[1]["filter"]["sinceTime"], (time.time() - 3600) * 1000, delta=60_000)
         self.ctl("list", "tasks", "--since", "soon", status=2)
         self.ctl("list", "tasks", "--limit", "many", status=2)
+        self.assertIn("--status LOST is none of SCHEDULED, ", self.ctl("list", "tasks", "--status", "failed,lost", status=2).stderr)
 
     def test_json_is_the_reply_as_received(self):
         raw = b'{"tasks" :[ 1e0,"\\u00e9" ], "new":null}'
