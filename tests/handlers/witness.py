@@ -2,18 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes down every execution before it answers: witness.py FILE [persistent].
 
-One line "task attempt nonce" per execution, synced; the output holds the same attempt and nonce.
+One line "task attempt nonce time" per execution, synced; the output holds the same attempt and
+nonce; the time is CLOCK_MONOTONIC's, in nanoseconds.
 """
 
 import json
 import os
 import secrets
 import sys
+import time
 
 
 def execute(task, file):
     nonce = secrets.token_hex(8)
-    os.write(file, f"{task['taskId']} {task['pollCount']} {nonce}\n".encode())
+    os.write(file, f"{task['taskId']} {task['pollCount']} {nonce} {time.monotonic_ns()}\n".encode())
     os.fdatasync(file)
     return {"status": "COMPLETED", "output": {"attempt": task["pollCount"], "nonce": nonce}}
 
