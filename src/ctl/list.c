@@ -165,6 +165,7 @@ enum {
         SOURCE_SIZE,
         SOURCE_FETCHED,
         SOURCE_COMMIT,
+        SOURCE_PROBLEM,
         _SOURCE_MAX,
 };
 
@@ -179,6 +180,7 @@ static const Column source_columns[_SOURCE_MAX] = {
         [SOURCE_SIZE] = { "SIZE", COLUMN_RIGHT },
         [SOURCE_FETCHED] = { "FETCHED", COLUMN_RIGHT },
         [SOURCE_COMMIT] = { "COMMIT", COLUMN_RIGHT },
+        [SOURCE_PROBLEM] = { "PROBLEM", 0 },
 };
 
 static void add_source(Table *table, Slice source)
@@ -198,6 +200,7 @@ static void add_source(Table *table, Slice source)
         table_cell(table, SOURCE_SIZE, member_bytes(source, "sizeBytes"));
         table_cell(table, SOURCE_FETCHED, member_age(source, "lastFetchAgeUsec"));
         table_cell(table, SOURCE_COMMIT, member_span(source, "lastCommitUsec"));
+        table_cell(table, SOURCE_PROBLEM, member_text(member_object(source, "problem"), "message"));
 }
 
 enum {

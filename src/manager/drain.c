@@ -91,10 +91,12 @@ static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec
                 for_all_pools(manager, pool_drain);
                 break;
         case DRAIN_STOPPING:
+                /* with nothing to stop it is the source that is waited for */
+                deadline_usec = running > 0 ? 3 * longest_stop(manager) : 0;
                 log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
                           "draining: stopping what still runs, %u tasks go back", running);
                 manager->drain_deadline_usec =
-                        usec_add(now, usec_add(3 * longest_stop(manager), DRAIN_KILL_MARGIN_USEC));
+                        usec_add(now, usec_add(deadline_usec, DRAIN_KILL_MARGIN_USEC));
                 for_all_pools(manager, pool_stop);
                 break;
         case DRAIN_KILLING:

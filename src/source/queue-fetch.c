@@ -313,7 +313,7 @@ static void claim_done(QueueJob *job, int error)
                 claim_forget(claim);
         else
                 queue->last_fetch_usec = clock_monotonic_usec();
-        subscription->last_claim_empty = claim->n_claimed == 0;
+        subscription->last_claim_empty = error >= 0 && claim->n_claimed == 0;
         if (claim->n_claimed > 0)
                 hand_over(queue, claim);
         subscription_unref(subscription);

@@ -41,6 +41,7 @@ struct QueueJob {
         StorageJob storage;
         Queue *queue;
         bool probe; /* its success alone does not end a row of troubles */
+        bool wrote; /* the thread's: it changed something, so its success says that writing works */
         Tally tally;
         /* On the storage thread; from scratch each time; the tally is cleared before. */
         int (*run)(QueueJob *job, QueueStore *store);

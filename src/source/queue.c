@@ -12,10 +12,12 @@
 static int on_run(StorageJob *storage, Db *db)
 {
         QueueJob *job = container_of(storage, QueueJob, storage);
+        sqlite3_int64 before = sqlite3_total_changes64(db_handle(db));
         int r;
 
         tally_clear(&job->tally);
         r = job->run(job, &job->queue->store);
+        job->wrote = sqlite3_total_changes64(db_handle(db)) != before;
         return r < 0 || !storage->write ? r : tally_finish(&job->tally, &job->queue->store);
 }
 
@@ -51,14 +53,17 @@ static void tell_ending(Queue *queue, const Ending *ending)
                         queue->listener_userdata);
 }
 
-static void note_written(Queue *queue, int error, bool probe)
+/* A claim that found nothing has not met the disk. */
+static void note_written(Queue *queue, const QueueJob *job, int error)
 {
         if (error < 0) {
                 queue->trouble = error;
                 queue_retry_arm(queue);
                 return;
         }
-        if (!probe)
+        if (!job->wrote)
+                return;
+        if (!job->probe)
                 queue->n_troubles = 0;
         queue->trouble = 0;
 }
@@ -71,7 +76,7 @@ static void on_done(StorageJob *storage, int error)
 
         job->tally = (Tally){ 0 };
         if (storage->write) {
-                note_written(queue, error, job->probe);
+                note_written(queue, job, error);
                 if (error >= 0)
                         queue_apply_tally(queue, &tally);
         }
@@ -177,6 +182,10 @@ void queue_trouble_text(const Queue *queue, int error, char *text, size_t size)
         case -EROFS:
                 remedy = "it is read-only: make file and folder writable; the queue then goes on "
                          "by itself";
+                break;
+        case -EIO:
+                remedy = "its device reports an error: see the log of the kernel; the queue goes "
+                         "on by itself once it can be written";
                 break;
         default:
                 remedy = strerror(-error);

@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A disk that takes its time, or is full: preloaded into the daemon by the tests.
+/* A disk that takes its time, is full or broken, or that the daemon does not survive: preloaded
+ * into the daemon by the tests. It counts and fails only what is done to *.db and *.db-wal.
  *
- *   SLOW_FSYNC_MSEC   each fsync and fdatasync takes that much longer
- *   FULL_DISK_FILE    while this file exists, writes to *.db and *.db-wal fail with ENOSPC */
+ *   SLOW_FSYNC_MSEC   each sync takes that much longer
+ *   FULL_DISK_FILE    while this file exists, writes fail with ENOSPC
+ *   BROKEN_SYNC_FILE  while this file exists, syncs fail with EIO
+ *   KILL_BEFORE_SYNC, KILL_AFTER_SYNC, KILL_BEFORE_WRITE
+ *                     the daemon is killed at the sync or write of that number, counted from the
+ *                     time that the file KILL_FROM_FILE exists */
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
+
+/* All else is hidden, as in a handler. */
+#define PRELOADED __attribute__((visibility("default")))
 
 static void delay(void)
 {
@@ -25,14 +35,11 @@ static void delay(void)
                           NULL);
 }
 
-static int is_full_for(int fd)
+static int is_database(int fd)
 {
-        const char *flag = getenv("FULL_DISK_FILE");
         char link[64], path[PATH_MAX];
         ssize_t n;
 
-        if (!flag || access(flag, F_OK) < 0)
-                return 0;
         snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
         n = readlink(link, path, sizeof(path) - 1);
         if (n < 0)
@@ -41,21 +48,54 @@ static int is_full_for(int fd)
         return strstr(path, ".db") != NULL;
 }
 
-int fsync(int fd)
+static int is_flagged(const char *name)
 {
-        delay();
-        return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+        const char *flag = getenv(name);
+
+        return flag && access(flag, F_OK) == 0;
 }
 
-int fdatasync(int fd)
+static void die_at(const char *name, int fd, atomic_long *count)
 {
-        delay();
-        return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+        const char *number = getenv(name);
+
+        if (number && is_flagged("KILL_FROM_FILE") && is_database(fd) &&
+            atomic_fetch_add(count, 1) + 1 == atol(number))
+                kill(getpid(), SIGKILL);
 }
 
-ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
+static int sync_with(const char *function, int fd)
 {
-        if (is_full_for(fd)) {
+        static atomic_long n_before, n_after;
+        int r;
+
+        delay();
+        die_at("KILL_BEFORE_SYNC", fd, &n_before);
+        if (is_flagged("BROKEN_SYNC_FILE") && is_database(fd)) {
+                errno = EIO;
+                return -1;
+        }
+        r = ((int (*)(int))dlsym(RTLD_NEXT, function))(fd);
+        die_at("KILL_AFTER_SYNC", fd, &n_after);
+        return r;
+}
+
+PRELOADED int fsync(int fd)
+{
+        return sync_with("fsync", fd);
+}
+
+PRELOADED int fdatasync(int fd)
+{
+        return sync_with("fdatasync", fd);
+}
+
+PRELOADED ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
+{
+        static atomic_long n_writes;
+
+        die_at("KILL_BEFORE_WRITE", fd, &n_writes);
+        if (is_flagged("FULL_DISK_FILE") && is_database(fd)) {
                 errno = ENOSPC;
                 return -1;
         }

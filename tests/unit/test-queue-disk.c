@@ -181,6 +181,46 @@ START_TEST(a_full_disk_refuses_and_recovers_by_itself)
 }
 END_TEST
 
+/* The claim that comes with a refused submission finds nothing, and so writes nothing. */
+START_TEST(an_empty_claim_does_not_say_that_the_disk_works)
+{
+        Fixture *f = fixture_on_fault(DURABILITY_FULL);
+        Pool pool;
+
+        pool_open(&pool, f, "t", 1);
+        source_set_credit(pool.subscription, 1);
+        atomic_store(&fault.write_error, SQLITE_FULL);
+        for (unsigned i = 0; i < 3; i++) {
+                ck_assert_int_eq(submit(f, (QueueTask){ 0 }), QUEUE_DISK_FULL);
+                for (unsigned j = 0; j < 10; j++) {
+                        ck_assert_int_ge(sd_event_run(f->event, USEC_PER_MSEC), 0);
+                        ck_assert_str_eq(fixture_status(f).state, "full");
+                }
+        }
+        atomic_store(&fault.write_error, 0);
+        run_until(f, streq(fixture_status(f).state, "ok"));
+        pool_close(&pool);
+        fixture_free(f);
+}
+END_TEST
+
+START_TEST(a_claim_that_failed_is_made_again)
+{
+        Fixture *f = fixture_on_fault(DURABILITY_FULL);
+        Pool pool;
+
+        pool_open(&pool, f, "t", 1);
+        submit_many(f, "t", 1);
+        atomic_store(&fault.write_error, SQLITE_FULL);
+        source_set_credit(pool.subscription, 1);
+        run_until(f, streq(fixture_status(f).state, "full"));
+        atomic_store(&fault.write_error, 0);
+        run_until(f, pool.n_tasks == 1);
+        pool_close(&pool);
+        fixture_free(f);
+}
+END_TEST
+
 START_TEST(a_sync_that_fails_is_no_acceptance)
 {
         Fixture *f = fixture_on_fault(DURABILITY_FULL);
@@ -264,5 +304,6 @@ UNIT_MAIN("queue-disk", full_durability_syncs_submissions_and_results_not_claims
           normal_durability_syncs_nothing, a_hungry_pool_waits_for_one_sync,
           an_end_by_deadline_is_synced_a_delay_is_not, settlements_of_a_moment_share_a_sync,
           what_is_ready_does_not_wait_for_a_result, a_full_disk_refuses_and_recovers_by_itself,
+          an_empty_claim_does_not_say_that_the_disk_works, a_claim_that_failed_is_made_again,
           a_sync_that_fails_is_no_acceptance, alarms_wait_for_the_end_of_trouble,
           a_slow_disk_shows_and_does_not_stop_the_loop, the_end_comes_on_a_full_disk_too);
