@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/parse.h"
 
 /* How often progress is looked at, and for how long systemd is asked to wait beyond it. */
 #define DRAIN_TICK_USEC   USEC_PER_SEC
@@ -75,6 +76,7 @@ static usec_t longest_stop(const Manager *manager)
 static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec)
 {
         usec_t now = clock_monotonic_usec();
+        char time[FORMAT_MAX];
         unsigned running;
         uint64_t handed_back;
 
@@ -83,10 +85,8 @@ static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec
         switch (stage) {
         case DRAIN_FINISHING:
                 log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_BEGUN }),
-                          "draining: %u tasks in hand, %.6gs to finish them", running,
-                          deadline_usec == USEC_INFINITY
-                                  ? -1.0
-                                  : (double)deadline_usec / (double)USEC_PER_SEC);
+                          "draining: %u tasks in hand, time to finish them: %s", running,
+                          format_duration(time, deadline_usec));
                 manager->drain_deadline_usec = usec_add(now, deadline_usec);
                 for_all_pools(manager, pool_drain);
                 break;

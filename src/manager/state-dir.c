@@ -157,10 +157,17 @@ static bool fits(const char *path, size_t longest_name)
         return strlen(path) + 1 + longest_name < sizeof(((struct sockaddr_un *)NULL)->sun_path);
 }
 
-static int try_runtime(char *path)
+/* What is in it goes, so it must be a folder of our own: the one above may be everybody's. */
+static int try_runtime(const char *path)
 {
+        struct stat st;
+
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
                 return -errno;
+        if (lstat(path, &st) < 0)
+                return -errno;
+        if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+                return -EEXIST;
         if (access(path, W_OK | X_OK) < 0)
                 return -errno;
         remove_entries(path);

@@ -394,7 +394,8 @@ static void tell_settled(Pool *pool, const Pending *pending, const Task *task, T
         default:
                 return;
         }
-        pool_emit(pool, type, pending->worker, task, word, pending->reason);
+        pool_emit(pool, type, pending->worker, task, word,
+                  pending->reason[0] != '\0' ? pending->reason : NULL);
 }
 
 static void on_settled(Subscription *subscription, Task *task, TaskStatus status, void *userdata)

@@ -127,6 +127,26 @@ START_TEST(test_what_a_predecessor_left_is_removed)
 }
 END_TEST
 
+/* The socket may lie in a folder where anybody can put something in our way. */
+START_TEST(test_runtime_that_is_a_link_is_left_alone)
+{
+        char *error, link[128], kept[256];
+        StateDir dir;
+
+        ck_assert_int_eq(state_dir_open(&dir, path("state"), &error), 0);
+        (void)snprintf(kept, sizeof(kept), "%s/other", scratch);
+        ck_assert_int_eq(mkdir(kept, 0700), 0);
+        (void)snprintf(link, sizeof(link), "%s/workers-%.8s", scratch, dir.instance);
+        ck_assert_int_eq(symlink(kept, link), 0);
+        (void)strcat(kept, "/file");
+        close_fd(open(kept, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        ck_assert_int_eq(state_dir_make_runtime(&dir, path("control"), 20, &error), 0);
+        ck_assert_str_eq(dir.runtime_dir, path("state/workers"));
+        state_dir_close(&dir);
+        ck_assert_int_eq(access(kept, F_OK), 0);
+}
+END_TEST
+
 START_TEST(test_runtime_falls_back_to_state_dir)
 {
         StateDir dir;
@@ -177,5 +197,6 @@ END_TEST
 
 UNIT_MAIN_WITH("manager-state-dir", setup, teardown, test_made_and_locked, test_the_instance_stays,
                test_what_cannot_be_made_is_named, test_runtime_beside_the_socket,
-               test_what_a_predecessor_left_is_removed, test_runtime_falls_back_to_state_dir,
+               test_what_a_predecessor_left_is_removed, test_runtime_that_is_a_link_is_left_alone,
+               test_runtime_falls_back_to_state_dir,
                test_runtime_that_is_too_long_is_refused_by_name, test_environment_of_workers);
