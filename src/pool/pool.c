@@ -167,14 +167,15 @@ static void write_minute_line(Pool *pool)
                   n.n_handed_back, n.n_crashes);
 }
 
-/* The line is due a minute after the first thing worth telling; an idle pool has no timer. */
+/* The line is due a minute after the first thing worth telling; an idle pool has no timer, nor has
+ * one whose line would not be logged. */
 static void update_minute(Pool *pool, usec_t now, usec_t *wake)
 {
         const PoolCounters *n = &pool->stats.total, *told = &pool->stats.minute;
 
         if (now >= pool->minute_usec)
                 write_minute_line(pool);
-        else if (pool->minute_usec == USEC_INFINITY &&
+        else if (pool->minute_usec == USEC_INFINITY && log_level() >= LOG_INFO &&
                  n->n_processed + n->n_canceled + n->n_handed_back + n->n_crashes !=
                          told->n_processed + told->n_canceled + told->n_handed_back +
                                  told->n_crashes)

@@ -119,6 +119,13 @@ class NotifySocket:
             ):
                 return message
 
+    def clear(self):
+        """Forgets what has come: a socket that nobody reads is full after some ten messages."""
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.messages.append(self.socket.recv(65536).decode(errors="replace"))
+
     def close(self):
         self.socket.close()
         with contextlib.suppress(FileNotFoundError):

@@ -229,6 +229,10 @@ START_TEST(test_the_minute_line_needs_no_timer_when_nothing_happens)
         ck_assert_uint_eq(pool->wake_usec, USEC_INFINITY);
         hand_over(1);
         finish(1, TASK_COMPLETED);
+        ck_assert_uint_eq(pool->wake_usec, USEC_INFINITY);
+        log_set_level(LOG_INFO);
+        pool_mark(pool);
+        fixture_run();
         ck_assert_uint_eq(pool->wake_usec, fixture.now_usec + USEC_PER_MINUTE);
         fixture_advance(USEC_PER_MINUTE);
         ck_assert_uint_eq(pool->wake_usec, USEC_INFINITY);
