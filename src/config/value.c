@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include "base/json.h"
 #include "base/parse.h"
@@ -19,19 +18,6 @@ typedef struct Ints {
         int *values;
         size_t n;
 } Ints;
-
-int value_refuse(char **ret_message, const char *format, ...)
-{
-        va_list ap;
-        va_start(ap, format);
-        int r = vasprintf(ret_message, format, ap);
-        va_end(ap);
-        if (r < 0) {
-                *ret_message = NULL;
-                return -ENOMEM;
-        }
-        return VALUE_E_INVALID;
-}
 
 static void format_bound(const SchemaRow *row, uint64_t value, char *buffer)
 {

@@ -5,12 +5,13 @@
  * free and print it. object is the Config, ConfigSource or ConfigPool that row belongs to. */
 
 #include "base/buffer.h"
+#include "base/explain.h"
 #include "config/schema.h"
 
 /* The value was refused; *ret_message is fresh text that says why. */
 #define VALUE_E_INVALID 1
-/* Formats the message and returns VALUE_E_INVALID, or -ENOMEM. */
-int value_refuse(char **ret_message, const char *format, ...) _printf_(2, 3);
+/* VALUE_E_INVALID with the message, or -ENOMEM. */
+#define value_refuse(ret_message, ...) explain(VALUE_E_INVALID, (ret_message), __VA_ARGS__)
 
 /* From text as in a file (without quotes), as a default or a command has it. Range and words are
  * checked, what it stands for is not. All types but SCHEMA_ENVIRONMENT and SCHEMA_JSON. The old

@@ -1,33 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include "base/explain.h"
 #include "control/listen.h"
 
 /* The socket is for its owner and group: what a member of the group may do, the methods' access
  * classes say. */
 #define SOCKET_MODE    0660
 #define DIRECTORY_MODE 0755
-
-static int fail(char **ret_problem, int error, const char *format, ...) _printf_(3, 4);
-
-static int fail(char **ret_problem, int error, const char *format, ...)
-{
-        va_list args;
-        int n;
-
-        va_start(args, format);
-        n = vasprintf(ret_problem, format, args);
-        va_end(args);
-        if (n < 0)
-                *ret_problem = NULL;
-        return error;
-}
 
 static int make_parents(const char *path, char **ret_problem)
 {
@@ -39,9 +23,9 @@ static int make_parents(const char *path, char **ret_problem)
                 if (mkdir(parent, DIRECTORY_MODE) < 0 && errno != EEXIST) {
                         int error = errno;
 
-                        return fail(ret_problem, -error,
-                                    "cannot create %s for the control socket: %s", parent,
-                                    strerror(error));
+                        return explain(-error, ret_problem,
+                                       "cannot create %s for the control socket: %s", parent,
+                                       strerror(error));
                 }
         }
         return 0;
@@ -55,23 +39,26 @@ static int remove_stale(const struct sockaddr_un *address, char **ret_problem)
         struct stat st;
 
         if (lstat(path, &st) < 0)
-                return errno == ENOENT ? 0
-                                       : fail(ret_problem, -errno, "cannot look at %s: %m", path);
+                return errno == ENOENT
+                               ? 0
+                               : explain(-errno, ret_problem, "cannot look at %s: %m", path);
         if (!S_ISSOCK(st.st_mode))
-                return fail(ret_problem, -EEXIST,
-                            "%s exists and is no socket; move it away or set another socket", path);
+                return explain(-EEXIST, ret_problem,
+                               "%s exists and is no socket; move it away or set another socket",
+                               path);
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
-                return fail(ret_problem, -errno, "cannot create a socket: %m");
+                return explain(-errno, ret_problem, "cannot create a socket: %m");
         /* A full backlog (EAGAIN) is a living daemon too. */
         if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-                return fail(ret_problem, -EADDRINUSE,
-                            "another process listens on %s; stop it or set another socket", path);
+                return explain(-EADDRINUSE, ret_problem,
+                               "another process listens on %s; stop it or set another socket",
+                               path);
         if (errno != ECONNREFUSED)
-                return fail(ret_problem, -errno, "cannot tell who listens on %s: %m", path);
+                return explain(-errno, ret_problem, "cannot tell who listens on %s: %m", path);
         if (unlink(path) < 0 && errno != ENOENT)
-                return fail(ret_problem, -errno, "cannot remove the stale socket %s: %m", path);
+                return explain(-errno, ret_problem, "cannot remove the stale socket %s: %m", path);
         return 0;
 }
 
@@ -82,11 +69,12 @@ int control_listen(const char *path, int *ret_fd, char **ret_problem)
         int r;
 
         if (path[0] != '/')
-                return fail(ret_problem, -EINVAL, "socket %s is not an absolute path", path);
+                return explain(-EINVAL, ret_problem, "socket %s is not an absolute path", path);
         if (strlen(path) > CONTROL_PATH_MAX)
-                return fail(ret_problem, -ENAMETOOLONG,
-                            "socket %s is longer than the %d bytes that a socket's path may have",
-                            path, CONTROL_PATH_MAX);
+                return explain(
+                        -ENAMETOOLONG, ret_problem,
+                        "socket %s is longer than the %d bytes that a socket's path may have", path,
+                        CONTROL_PATH_MAX);
         strcpy(address.sun_path, path);
         r = make_parents(path, ret_problem);
         if (r < 0)
@@ -97,15 +85,16 @@ int control_listen(const char *path, int *ret_fd, char **ret_problem)
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
-                return fail(ret_problem, -errno, "cannot create a socket: %m");
+                return explain(-errno, ret_problem, "cannot create a socket: %m");
         if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-                return fail(ret_problem, -errno, "cannot bind %s: %m", path);
+                return explain(-errno, ret_problem, "cannot bind %s: %m", path);
         /* Nobody can connect before listen, so nobody meets the mode of the umask. */
         if (chmod(path, SOCKET_MODE) < 0 || listen(fd, CONTROL_BACKLOG) < 0) {
                 int error = errno;
 
                 (void)unlink(path);
-                return fail(ret_problem, -error, "cannot listen on %s: %s", path, strerror(error));
+                return explain(-error, ret_problem, "cannot listen on %s: %s", path,
+                               strerror(error));
         }
         *ret_fd = TAKE_FD(fd);
         return 0;
@@ -117,18 +106,19 @@ int control_listen_inherited(int *ret_fd, char **ret_problem)
 
         n = sd_listen_fds(true);
         if (n < 0)
-                return fail(ret_problem, n, "cannot take the sockets that systemd passed: %s",
-                            strerror(-n));
+                return explain(n, ret_problem, "cannot take the sockets that systemd passed: %s",
+                               strerror(-n));
         if (n == 0) {
                 *ret_fd = -EBADF;
                 return 0;
         }
         fd = SD_LISTEN_FDS_START;
         if (n > 1 || sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0)
-                return fail(ret_problem, -EINVAL,
-                            "%d sockets were passed by systemd; one listening Unix stream socket "
-                            "is expected",
-                            n);
+                return explain(
+                        -EINVAL, ret_problem,
+                        "%d sockets were passed by systemd; one listening Unix stream socket "
+                        "is expected",
+                        n);
         *ret_fd = fd;
         return 0;
 }

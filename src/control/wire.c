@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <stdio.h>
+#include "base/explain.h"
 #include "base/json.h"
 #include "control/wire.h"
-
-static int refuse(char **ret_problem, const char *format, ...) _printf_(2, 3);
-
-static int refuse(char **ret_problem, const char *format, ...)
-{
-        va_list args;
-        int n;
-
-        va_start(args, format);
-        n = vasprintf(ret_problem, format, args);
-        va_end(args);
-        if (n < 0)
-                *ret_problem = NULL;
-        return -EBADMSG;
-}
 
 static int check_message(Slice message, char **ret_problem)
 {
@@ -25,22 +10,25 @@ static int check_message(Slice message, char **ret_problem)
         int r;
 
         if (message.size > WIRE_MESSAGE_MAX)
-                return refuse(ret_problem, "a message has at most %zu bytes", WIRE_MESSAGE_MAX);
+                return explain(-EBADMSG, ret_problem, "a message has at most %zu bytes",
+                               WIRE_MESSAGE_MAX);
         r = json_check(message, &error);
         if (r < 0)
-                return refuse(ret_problem, "not JSON at byte %zu: %s", error.offset, error.message);
+                return explain(-EBADMSG, ret_problem, "not JSON at byte %zu: %s", error.offset,
+                               error.message);
         if (json_type_of(message) != JSON_OBJECT)
-                return refuse(ret_problem, "a message is an object, not %s",
-                              json_type_to_string(json_type_of(message)));
+                return explain(-EBADMSG, ret_problem, "a message is an object, not %s",
+                               json_type_to_string(json_type_of(message)));
         return 0;
 }
 
 static int take_name(Slice value, const char *member, Slice *ret, char **ret_problem)
 {
         if (json_raw_string(value, ret) < 0)
-                return refuse(ret_problem, "%s is a string without escapes", member);
+                return explain(-EBADMSG, ret_problem, "%s is a string without escapes", member);
         if (ret->size == 0 || ret->size > WIRE_NAME_MAX)
-                return refuse(ret_problem, "%s has 1 to %zu bytes", member, WIRE_NAME_MAX);
+                return explain(-EBADMSG, ret_problem, "%s has 1 to %zu bytes", member,
+                               WIRE_NAME_MAX);
         return 0;
 }
 
@@ -49,8 +37,8 @@ static int take_parameters(Slice value, Slice *ret, char **ret_problem)
         JsonType type = json_type_of(value);
 
         if (type != JSON_OBJECT && type != JSON_NULL)
-                return refuse(ret_problem, "parameters is an object, not %s",
-                              json_type_to_string(type));
+                return explain(-EBADMSG, ret_problem, "parameters is an object, not %s",
+                               json_type_to_string(type));
         *ret = type == JSON_OBJECT ? value : SLICE_NULL;
         return 0;
 }
@@ -61,7 +49,7 @@ static int take_flag(Slice value, const char *member, unsigned flag, unsigned *f
         bool set = false;
 
         if (json_type_of(value) != JSON_NULL && json_to_bool(value, &set) < 0)
-                return refuse(ret_problem, "%s is true or false", member);
+                return explain(-EBADMSG, ret_problem, "%s is true or false", member);
         *flags = set ? *flags | flag : *flags & ~flag;
         return 0;
 }
@@ -90,7 +78,7 @@ int wire_parse_call(Slice message, WireCall *ret, char **ret_problem)
                         return r;
         }
         if (call.method.size == 0)
-                return refuse(ret_problem, "method is missing");
+                return explain(-EBADMSG, ret_problem, "method is missing");
         *ret = call;
         return 0;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <stdarg.h>
-#include <stdio.h>
+#include "base/explain.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "ctl/task-line.h"
@@ -36,21 +35,6 @@ static const LineField fields[] = {
         { { "deadlineTime", 12 }, LINE_INTEGER, "\"deadlineTime\":" },
 };
 
-static int refuse(char **ret_problem, const char *format, ...) _printf_(2, 3);
-
-static int refuse(char **ret_problem, const char *format, ...)
-{
-        va_list args;
-        int n;
-
-        va_start(args, format);
-        n = vasprintf(ret_problem, format, args);
-        va_end(args);
-        if (n < 0)
-                *ret_problem = NULL;
-        return -EINVAL;
-}
-
 static const LineField *find_field(Slice key)
 {
         for (size_t i = 0; i < ELEMENTSOF(fields); i++) {
@@ -82,7 +66,8 @@ static int append_span(Slice value, Buffer *ret, char **ret_problem)
                 return buffer_append_int(ret, (int64_t)(seconds * 1000));
         if (!short_text(value, text, sizeof(text)) || parse_duration(text, &usec) < 0 ||
             usec == USEC_INFINITY)
-                return refuse(ret_problem, "delay is a span (\"500ms\", \"10s\") or seconds");
+                return explain(-EINVAL, ret_problem,
+                               "delay is a span (\"500ms\", \"10s\") or seconds");
         return buffer_append_int(ret, (int64_t)(usec / USEC_PER_MSEC));
 }
 
@@ -101,8 +86,9 @@ static int append_when(Slice name, Slice value, Buffer *ret, char **ret_problem)
                 if (parse_timestamp(text, &epoch_msec) >= 0)
                         return buffer_append_int(ret, epoch_msec);
         }
-        return refuse(ret_problem, "%.*s is a time, a span from now, or epoch milliseconds",
-                      (int)name.size, name.data);
+        return explain(-EINVAL, ret_problem,
+                       "%.*s is a time, a span from now, or epoch milliseconds", (int)name.size,
+                       name.data);
 }
 
 static int append_value(const LineField *field, Slice value, Buffer *ret, char **ret_problem)
@@ -113,15 +99,16 @@ static int append_value(const LineField *field, Slice value, Buffer *ret, char *
         switch (field->kind) {
         case LINE_STRING:
                 if (type != JSON_STRING)
-                        return refuse(ret_problem, "%s is a string", field->name.data);
+                        return explain(-EINVAL, ret_problem, "%s is a string", field->name.data);
                 break;
         case LINE_OBJECT:
                 if (type != JSON_OBJECT)
-                        return refuse(ret_problem, "%s is an object", field->name.data);
+                        return explain(-EINVAL, ret_problem, "%s is an object", field->name.data);
                 break;
         case LINE_INTEGER:
                 if (json_to_int64(value, &number) < 0)
-                        return refuse(ret_problem, "%s is a whole number", field->name.data);
+                        return explain(-EINVAL, ret_problem, "%s is a whole number",
+                                       field->name.data);
                 break;
         case LINE_SPAN:
                 return append_span(value, ret, ret_problem);
@@ -142,10 +129,11 @@ static int append_members(Slice line, Buffer *ret, bool *ret_typed, char **ret_p
         JSON_FOREACH_MEMBER (key, value, line) {
                 field = find_field(key);
                 if (!field)
-                        return refuse(ret_problem, "unknown member %.*s",
-                                      (int)MIN(key.size, (size_t)40), key.data);
+                        return explain(-EINVAL, ret_problem, "unknown member %.*s",
+                                       (int)MIN(key.size, (size_t)40), key.data);
                 if (seen & UINT64_C(1) << (field - fields))
-                        return refuse(ret_problem, "%s stands there twice", field->name.data);
+                        return explain(-EINVAL, ret_problem, "%s stands there twice",
+                                       field->name.data);
                 seen |= UINT64_C(1) << (field - fields);
                 if (json_type_of(value) == JSON_NULL)
                         continue;
@@ -171,7 +159,7 @@ static int append_task(Slice line, const char *default_type, Buffer *ret, char *
         if (r >= 0)
                 r = append_members(line, ret, &typed, ret_problem);
         if (r >= 0 && !typed && !default_type)
-                return refuse(ret_problem, "type is missing");
+                return explain(-EINVAL, ret_problem, "type is missing");
         if (r >= 0 && !typed) {
                 r = buffer_append_string(ret, ret->size > start ? ",\"type\":" : "\"type\":");
                 if (r >= 0)
@@ -190,10 +178,11 @@ int task_from_line(Slice line, const char *default_type, Buffer *ret, char **ret
 
         *ret_problem = NULL;
         if (json_check(line, &error) < 0)
-                return refuse(ret_problem, "no JSON: at byte %zu: %s", error.offset, error.message);
+                return explain(-EINVAL, ret_problem, "no JSON: at byte %zu: %s", error.offset,
+                               error.message);
         if (json_type_of(line) != JSON_OBJECT)
-                return refuse(ret_problem, "an object is expected, not %s",
-                              json_type_to_string(json_type_of(line)));
+                return explain(-EINVAL, ret_problem, "an object is expected, not %s",
+                               json_type_to_string(json_type_of(line)));
         r = append_task(line, default_type, ret, ret_problem);
         if (r < 0)
                 buffer_truncate(ret, size);

@@ -5,28 +5,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include "base/backoff.h"
-
-static int refuse(int error, char **ret_error, const char *format, ...) _printf_(3, 4);
-
-static int refuse(int error, char **ret_error, const char *format, ...)
-{
-        va_list arguments;
-        char *text = NULL;
-
-        va_start(arguments, format);
-        if (vasprintf(&text, format, arguments) < 0)
-                text = NULL;
-        va_end(arguments);
-        *ret_error = text;
-        return error;
-}
+#include "base/explain.h"
 
 /* mkdir -p; parents get the usual mode, the folder itself is the daemon's alone. */
 static int make_folder(const char *path)
@@ -60,24 +45,24 @@ static int take_lock(const char *path, int *ret_fd, char **ret_error)
                 return -ENOMEM;
         fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (fd < 0)
-                return refuse(-errno, ret_error,
-                              "cannot open %s: %s; the daemon's user needs to write there", file,
-                              strerror(errno));
+                return explain(-errno, ret_error,
+                               "cannot open %s: %s; the daemon's user needs to write there", file,
+                               strerror(errno));
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
                 if (errno != EWOULDBLOCK)
-                        return refuse(-errno, ret_error, "cannot lock %s: %s", file,
-                                      strerror(errno));
+                        return explain(-errno, ret_error, "cannot lock %s: %s", file,
+                                       strerror(errno));
                 if (pread(fd, text, sizeof(text) - 1, 0) < 0)
                         text[0] = '\0';
                 text[strcspn(text, "\n")] = '\0';
-                return refuse(
+                return explain(
                         STATE_DIR_E_LOCKED, ret_error,
                         "another yardmasterd (pid %s) uses %s: stop it, or set another state_dir",
                         text[0] ? text : "unknown", path);
         }
         n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
         if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
-                return refuse(-errno, ret_error, "cannot write %s: %s", file, strerror(errno));
+                return explain(-errno, ret_error, "cannot write %s: %s", file, strerror(errno));
         *ret_fd = TAKE_FD(fd);
         return 0;
 }
@@ -98,15 +83,15 @@ static int read_instance(StateDir *dir, char **ret_error)
                 return -ENOMEM;
         fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (fd < 0)
-                return refuse(-errno, ret_error, "cannot open %s: %s", file, strerror(errno));
+                return explain(-errno, ret_error, "cannot open %s: %s", file, strerror(errno));
         if (pread(fd, text, sizeof(text) - 1, 0) < 0)
-                return refuse(-errno, ret_error, "cannot read %s: %s", file, strerror(errno));
+                return explain(-errno, ret_error, "cannot read %s: %s", file, strerror(errno));
         text[strcspn(text, "\n")] = '\0';
         if (!is_instance(text)) {
                 (void)snprintf(text, sizeof(text), "%016" PRIx64 "\n", random_u64());
                 if (ftruncate(fd, 0) < 0 || pwrite(fd, text, 17, 0) != 17)
-                        return refuse(-errno, ret_error, "cannot write %s: %s", file,
-                                      strerror(errno));
+                        return explain(-errno, ret_error, "cannot write %s: %s", file,
+                                       strerror(errno));
         }
         memcpy(dir->instance, text, 16);
         dir->instance[16] = '\0';
@@ -124,10 +109,11 @@ int state_dir_open(StateDir *ret, const char *path, char **ret_error)
                 return -ENOMEM;
         r = make_folder(path);
         if (r < 0)
-                return refuse(r, ret_error,
-                              "cannot make state_dir %s: %s; make it for the daemon's user, or set "
-                              "another state_dir",
-                              path, strerror(-r));
+                return explain(
+                        r, ret_error,
+                        "cannot make state_dir %s: %s; make it for the daemon's user, or set "
+                        "another state_dir",
+                        path, strerror(-r));
         r = take_lock(path, &dir.lock_fd, ret_error);
         if (r != 0)
                 return r;
@@ -192,13 +178,13 @@ int state_dir_make_runtime(StateDir *dir, const char *control_socket, size_t lon
                 return 0;
         }
         if (!fits(inside, longest_name))
-                return refuse(-ENAMETOOLONG, ret_error,
-                              "%s/… is too long for the workers' notify sockets (107 bytes with "
-                              "the pool's name): set a shorter socket path or state_dir",
-                              inside);
+                return explain(-ENAMETOOLONG, ret_error,
+                               "%s/… is too long for the workers' notify sockets (107 bytes with "
+                               "the pool's name): set a shorter socket path or state_dir",
+                               inside);
         r = try_runtime(inside);
         if (r < 0)
-                return refuse(r, ret_error, "cannot make %s: %s", inside, strerror(-r));
+                return explain(r, ret_error, "cannot make %s: %s", inside, strerror(-r));
         dir->runtime_dir = TAKE_PTR(inside);
         return 0;
 }

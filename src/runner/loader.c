@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include "base/explain.h"
 #include "base/json.h"
 #include "runner/loader.h"
 
@@ -10,39 +11,27 @@
 #define STRUCT_SIZE_MIN \
         (offsetof(struct yardmaster_handler, execute) + sizeof(((Loader *)NULL)->handler.execute))
 
-static int unusable(char **ret_message, const char *format, ...) _printf_(2, 3);
-
-static int unusable(char **ret_message, const char *format, ...)
-{
-        va_list args;
-        int n;
-
-        va_start(args, format);
-        n = vasprintf(ret_message, format, args);
-        va_end(args);
-        return n < 0 ? -ENOMEM : LOADER_E_UNUSABLE;
-}
-
 int loader_negotiate(Loader *loader, const struct yardmaster_handler *from, char **ret_message)
 {
         struct yardmaster_handler handler = {};
 
         /* The first two members are of every version. */
         if (from->api_version != YARDMASTER_API_VERSION)
-                return unusable(ret_message,
-                                "made for API version %u, this runner speaks version %d: build the "
-                                "handler with this release's yardmaster-handler.h",
-                                from->api_version, YARDMASTER_API_VERSION);
+                return explain(LOADER_E_UNUSABLE, ret_message,
+                               "made for API version %u, this runner speaks version %d: build the "
+                               "handler with this release's yardmaster-handler.h",
+                               from->api_version, YARDMASTER_API_VERSION);
         if (from->struct_size < STRUCT_SIZE_MIN)
-                return unusable(ret_message,
-                                "its struct_size is %zu, at least %zu is needed: name the handler "
-                                "with YARDMASTER_HANDLER(…), which sets it",
-                                from->struct_size, STRUCT_SIZE_MIN);
+                return explain(LOADER_E_UNUSABLE, ret_message,
+                               "its struct_size is %zu, at least %zu is needed: name the handler "
+                               "with YARDMASTER_HANDLER(…), which sets it",
+                               from->struct_size, STRUCT_SIZE_MIN);
         memcpy(&handler, from, MIN(from->struct_size, sizeof(handler)));
         if (!handler.execute)
-                return unusable(ret_message, "it has no execute: set that member");
+                return explain(LOADER_E_UNUSABLE, ret_message,
+                               "it has no execute: set that member");
         if (!handler.name || !*handler.name)
-                return unusable(ret_message, "it has no name: set that member");
+                return explain(LOADER_E_UNUSABLE, ret_message, "it has no name: set that member");
 
         loader->struct_size = from->struct_size;
         loader->handler = handler;
@@ -81,15 +70,16 @@ static int load(Loader *loader, char **ret_message)
 
         object = dlopen(loader->path, RTLD_NOW | RTLD_LOCAL);
         if (!object)
-                return unusable(ret_message, "cannot be loaded: %s", dlerror());
+                return explain(LOADER_E_UNUSABLE, ret_message, "cannot be loaded: %s", dlerror());
         function = (yardmaster_handler_function)dlsym(object, YARDMASTER_HANDLER_SYMBOL);
         if (!function)
-                return unusable(ret_message,
-                                "exports no %s: name its handler with YARDMASTER_HANDLER(…)",
-                                YARDMASTER_HANDLER_SYMBOL);
+                return explain(LOADER_E_UNUSABLE, ret_message,
+                               "exports no %s: name its handler with YARDMASTER_HANDLER(…)",
+                               YARDMASTER_HANDLER_SYMBOL);
         handler = function();
         if (!handler)
-                return unusable(ret_message, "%s returned NULL", YARDMASTER_HANDLER_SYMBOL);
+                return explain(LOADER_E_UNUSABLE, ret_message, "%s returned NULL",
+                               YARDMASTER_HANDLER_SYMBOL);
         return loader_negotiate(loader, handler, ret_message);
 }
 
