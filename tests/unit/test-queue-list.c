@@ -117,6 +117,7 @@ START_TEST(an_ended_task_has_its_result_and_history)
         task = get(f, id);
         check_text(task, "status", "COMPLETED");
         check_text(task, "worker", "p/1");
+        ck_assert_ptr_null(member(task, "runTime"));
         ck_assert_ptr_null(member(task, "reason"));
         ck_assert_int_eq(number(task, "attempts"), 2);
         ck_assert_int_eq(number(task, "pollCount"), 2);
