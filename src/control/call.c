@@ -55,7 +55,6 @@ ControlCall *call_free(ControlCall *call)
         if (!call)
                 return NULL;
         param_arena_deinit(&call->arena);
-        json_object_put(call->tree);
         free(call->problem);
         free(call->name);
         free(call);
@@ -266,22 +265,6 @@ bool control_call_wants_more(const ControlCall *call)
 Slice control_call_parameters(const ControlCall *call)
 {
         return call->wire.parameters.size > 0 ? call->wire.parameters : SLICE_LITERAL("{}");
-}
-
-json_object *control_call_parameters_object(ControlCall *call)
-{
-        Slice text = control_call_parameters(call);
-        json_tokener *tokener;
-
-        if (call->tree)
-                return call->tree;
-        tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
-        if (!tokener)
-                return NULL;
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-        call->tree = json_tokener_parse_ex(tokener, text.data, (int)text.size);
-        json_tokener_free(tokener);
-        return call->tree;
 }
 
 ParamArena *control_call_arena(ControlCall *call)

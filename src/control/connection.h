@@ -70,7 +70,6 @@ struct ControlCall {
         ControlCallbacks callbacks;
         void *userdata;
         ParamArena arena;
-        json_object *tree;
         bool running;  /* its handler is on the stack */
         bool answered; /* the last answer is out */
         bool kept;

@@ -104,8 +104,6 @@ typedef struct ControlPeer {
 bool control_call_wants_more(const ControlCall *call);
 /* Raw and checked (json_check): an object, "{}" if absent. Lives as long as the call. */
 Slice control_call_parameters(const ControlCall *call);
-/* The same as a tree, made at the first use; borrowed; NULL if out of memory. */
-json_object *control_call_parameters_object(ControlCall *call);
 /* Decodes the parameters by a table (control/params.h) into *ret, whose strings live as long as the
  * call. 0; or 1 if something did not fit: then the call has been answered with InvalidParameter
  * that names it, and the handler returns 0; or -ENOMEM. */

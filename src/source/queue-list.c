@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Looking at tasks: one, a page, or how many. Reads only, in steps that are posted again. */
+/* Looking at tasks: one, or a page. Reads only, in steps that are posted again. */
 
 #include "source/queue-json.h"
 #include "source/queue-scan.h"
@@ -19,14 +19,12 @@ typedef struct GetJob {
 
 typedef struct ListJob {
         QueueCall call;
-        queue_page_t page_done;   /* of a list */
-        queue_count_t count_done; /* of a count */
+        queue_page_t done;
         Scan scan;
         size_t limit;
         Buffer json;
         size_t n_items;
         int64_t last; /* the last row in the page */
-        uint64_t n;
         bool ended;
 } ListJob;
 
@@ -79,18 +77,6 @@ static int list_run(QueueJob *job, QueueStore *store)
         return r;
 }
 
-static int count_run(QueueJob *job, QueueStore *store)
-{
-        ListJob *list = container_of(job, ListJob, call.job);
-        ScanRow rows[QUEUE_CHUNK_ROWS];
-        size_t n_rows = 0;
-        int r = scan_step(&list->scan, store, &list->scan.after, rows, ELEMENTSOF(rows), &n_rows,
-                          &list->ended);
-
-        list->n += n_rows;
-        return r;
-}
-
 /* The loop */
 
 static void get_done(QueueJob *job, int error)
@@ -131,21 +117,17 @@ static void answer_list(ListJob *list, const Queue *queue, int error)
         char next[QUEUE_ID_LENGTH + 1];
         bool more = error >= 0 && !list->ended;
 
-        if (list->count_done) {
-                list->count_done(error, list->n, list->call.userdata);
-                return;
-        }
         if (more)
                 queue_id_format(list->last, queue->store.tag, next);
-        list->page_done(error, error < 0 ? SLICE_NULL : buffer_slice(&list->json),
-                        error < 0 ? 0 : list->n_items, more ? next : NULL, list->call.userdata);
+        list->done(error, error < 0 ? SLICE_NULL : buffer_slice(&list->json),
+                   error < 0 ? 0 : list->n_items, more ? next : NULL, list->call.userdata);
 }
 
 static void list_done(QueueJob *job, int error)
 {
         ListJob *list = container_of(job, ListJob, call.job);
         Queue *queue = job->queue;
-        bool unfinished = error >= 0 && !list->ended && (list->count_done || !page_is_full(list));
+        bool unfinished = error >= 0 && !list->ended && !page_is_full(list);
 
         if (unfinished && queue->closing)
                 error = -ESHUTDOWN;
@@ -197,26 +179,9 @@ int queue_list(Source *source, const QueueFilter *filter, const char *after, siz
         r = list_new(queue, filter, userdata, &list);
         if (r < 0)
                 return r;
-        list->page_done = done;
+        list->done = done;
         list->limit = CLAMP(limit, (size_t)1, (size_t)QUEUE_PAGE_MAX);
         list->scan.after = MAX(list->scan.after, after_row);
-        if (ret)
-                *ret = &list->call;
-        queue_post(queue, &list->call.job);
-        return 0;
-}
-
-int queue_count(Source *source, const QueueFilter *filter, queue_count_t done, void *userdata,
-                QueueCall **ret)
-{
-        Queue *queue = queue_of(source);
-        ListJob *list;
-        int r = list_new(queue, filter, userdata, &list);
-
-        if (r < 0)
-                return r;
-        list->count_done = done;
-        list->call.job.run = count_run;
         if (ret)
                 *ret = &list->call;
         queue_post(queue, &list->call.job);

@@ -122,10 +122,6 @@ typedef void (*queue_page_t)(int error, Slice tasks, size_t n, const char *next,
 int queue_list(Source *source, const QueueFilter *filter, const char *after, size_t limit,
                queue_page_t done, void *userdata, QueueCall **ret);
 
-typedef void (*queue_count_t)(int error, uint64_t n, void *userdata);
-int queue_count(Source *source, const QueueFilter *filter, queue_count_t done, void *userdata,
-                QueueCall **ret);
-
 /* Change */
 
 typedef enum QueueVerb {
@@ -147,6 +143,7 @@ typedef struct QueueChange {
 /* One receipt for each id. At most QUEUE_SUBMIT_MAX ids. */
 int queue_change(Source *source, const QueueChange *change, const char *const *ids, size_t n,
                  queue_receipts_t done, void *userdata, QueueCall **ret);
+typedef void (*queue_count_t)(int error, uint64_t n, void *userdata);
 /* All that match when it begins, a bounded group at a time; n: how many were (would be) changed. */
 int queue_change_matching(Source *source, const QueueChange *change, const QueueFilter *filter,
                           queue_count_t done, void *userdata, QueueCall **ret);

@@ -91,18 +91,29 @@ static _unused_ int test_scale(ControlCall *call, void *userdata)
                                           NULL, NULL);
 }
 
+static inline json_object *parse_parameters(ControlCall *call)
+{
+        Slice text = control_call_parameters(call);
+        json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+        json_object *tree = json_tokener_parse_ex(tokener, text.data, (int)text.size);
+
+        json_tokener_free(tokener);
+        return tree;
+}
+
 static _unused_ int test_tree(ControlCall *call, void *userdata)
 {
-        return control_call_reply(call, json_object_get(control_call_parameters_object(call)));
+        return control_call_reply(call, parse_parameters(call));
 }
 
 /* Asks for n bytes. */
 static _unused_ int test_large(ControlCall *call, void *userdata)
 {
-        int64_t n = json_object_get_int64(
-                json_object_object_get(control_call_parameters_object(call), "n"));
-        _cleanup_free_ char *text = malloc((size_t)n + 8);
+        int64_t n = 0;
+        _cleanup_free_ char *text = NULL;
 
+        ck_assert_int_eq(json_to_int64(json_member(control_call_parameters(call), "n"), &n), 0);
+        text = malloc((size_t)n + 8);
         ck_assert_ptr_nonnull(text);
         memcpy(text, "{\"x\":\"", 6);
         memset(text + 6, 'x', (size_t)n - 8);
