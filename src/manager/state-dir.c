@@ -5,11 +5,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include "base/backoff.h"
 #include "base/explain.h"
 
@@ -33,13 +35,49 @@ static int make_folder(const char *path)
         return 0;
 }
 
-/* The lock file holds the pid of the daemon that has it, for the message to a second one. */
+/* How long a dead daemon's lock is waited for, and how often it is tried: at start, before the loop
+ * runs. */
+#define LOCK_WAIT_USEC (5 * USEC_PER_SEC)
+#define LOCK_STEP_USEC (10 * USEC_PER_MSEC)
+
+/* The lock file holds the pid of the daemon that has it; 0 if it cannot be told. */
+static pid_t read_holder(int fd)
+{
+        char text[32] = "";
+
+        if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+                return 0;
+        return (pid_t)MAX(atoi(text), 0);
+}
+
+/* A child that a killed daemon was just starting has the lock open until it executes its program,
+ * or notices that its parent is gone: that long a dead daemon's lock is waited for. */
+static int lock_file(int fd, pid_t *ret_holder)
+{
+        const struct timespec step = { .tv_nsec = 1000 * LOCK_STEP_USEC };
+        usec_t deadline = usec_add(clock_monotonic_usec(), LOCK_WAIT_USEC);
+
+        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                pid_t holder;
+
+                if (errno != EWOULDBLOCK)
+                        return -errno;
+                *ret_holder = holder = read_holder(fd);
+                if (holder <= 0 || kill(holder, 0) >= 0 || errno != ESRCH ||
+                    clock_monotonic_usec() >= deadline)
+                        return STATE_DIR_E_LOCKED;
+                (void)nanosleep(&step, NULL);
+        }
+        return 0;
+}
+
 static int take_lock(const char *path, int *ret_fd, char **ret_error)
 {
         _cleanup_free_ char *file = NULL;
         _cleanup_close_ int fd = -EBADF;
-        char text[32] = "";
-        int n;
+        pid_t holder = 0;
+        char text[32];
+        int n, r;
 
         if (asprintf(&file, "%s/lock", path) < 0)
                 return -ENOMEM;
@@ -48,18 +86,14 @@ static int take_lock(const char *path, int *ret_fd, char **ret_error)
                 return explain(-errno, ret_error,
                                "cannot open %s: %s; the daemon's user needs to write there", file,
                                strerror(errno));
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                if (errno != EWOULDBLOCK)
-                        return explain(-errno, ret_error, "cannot lock %s: %s", file,
-                                       strerror(errno));
-                if (pread(fd, text, sizeof(text) - 1, 0) < 0)
-                        text[0] = '\0';
-                text[strcspn(text, "\n")] = '\0';
+        r = lock_file(fd, &holder);
+        if (r < 0)
+                return explain(r, ret_error, "cannot lock %s: %s", file, strerror(-r));
+        if (r > 0)
                 return explain(
                         STATE_DIR_E_LOCKED, ret_error,
-                        "another yardmasterd (pid %s) uses %s: stop it, or set another state_dir",
-                        text[0] ? text : "unknown", path);
-        }
+                        "another yardmasterd (pid %d) uses %s: stop it, or set another state_dir",
+                        (int)holder, path);
         n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
         if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
                 return explain(-errno, ret_error, "cannot write %s: %s", file, strerror(errno));

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "base/strv.h"
 #include "manager/environment.h"
 #include "manager/state-dir.h"
@@ -54,6 +56,28 @@ START_TEST(test_made_and_locked)
         free(error);
         ck_assert_int_eq(state_dir_open(&second, path("a/b/state"), &error), 0);
         state_dir_close(&second);
+}
+END_TEST
+
+/* As a daemon that is killed while its spawner starts a child: the child outlives it for a moment,
+ * with the lock in its hands. */
+START_TEST(test_a_dead_daemons_lock_is_waited_for)
+{
+        StateDir dir;
+        char *error;
+        pid_t daemon;
+
+        daemon = fork();
+        if (daemon == 0) {
+                if (state_dir_open(&dir, path("state"), &error) != 0)
+                        _exit(1);
+                if (fork() == 0)
+                        (void)poll(NULL, 0, 300);
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(daemon, NULL, 0), daemon);
+        ck_assert_int_eq(state_dir_open(&dir, path("state"), &error), 0);
+        state_dir_close(&dir);
 }
 END_TEST
 
@@ -195,7 +219,8 @@ START_TEST(test_environment_of_workers)
 }
 END_TEST
 
-UNIT_MAIN_WITH("manager-state-dir", setup, teardown, test_made_and_locked, test_the_instance_stays,
+UNIT_MAIN_WITH("manager-state-dir", setup, teardown, test_made_and_locked,
+               test_a_dead_daemons_lock_is_waited_for, test_the_instance_stays,
                test_what_cannot_be_made_is_named, test_runtime_beside_the_socket,
                test_what_a_predecessor_left_is_removed, test_runtime_that_is_a_link_is_left_alone,
                test_runtime_falls_back_to_state_dir,
