@@ -23,6 +23,9 @@ typedef struct QueueSubscription QueueSubscription;
 /* Rows that one job reads or changes at most, so that others get their turn: a few milliseconds. */
 #define QUEUE_CHUNK_ROWS 500
 
+/* With those of pools: what is submitted must not keep a pool from its types. */
+#define QUEUE_TYPES_SERVED_MAX (2 * QUEUE_TYPES_MAX)
+
 /* Never freed before the queue; id and names never change, so the storage thread may read them. */
 typedef struct QueueType {
         TableLink by_name;
@@ -171,7 +174,8 @@ void queue_trouble_text(const Queue *queue, int error, char *text, size_t size);
 #define QUEUE_TEXT_MAX 512 /* of the two */
 
 /* queue-types.c */
-int queue_type_get(Queue *queue, Slice name, QueueType **ret);
+/* Made if it is new and there are fewer than max: else -ENOBUFS. */
+int queue_type_get(Queue *queue, Slice name, size_t max, QueueType **ret);
 QueueType *queue_type_find(const Queue *queue, Slice name);
 QueueType *queue_type_by_id(const Queue *queue, int64_t id);
 int queue_types_load(Queue *queue);

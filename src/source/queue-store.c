@@ -53,6 +53,8 @@ static const char *const statements[] = {
         [SQL_META_GET] = "SELECT value FROM meta WHERE key = ?1",
         [SQL_META_SET] = "REPLACE INTO meta (key, value) VALUES (?1, ?2)",
         [SQL_TYPE_ALL] = "SELECT id, name FROM type",
+        [SQL_TYPE_COUNT] = "SELECT count(*) FROM type",
+        [SQL_TYPE_FORGET] = "DELETE FROM type WHERE id NOT IN (SELECT type FROM task)",
         [SQL_TYPE_INSERT] = "INSERT OR IGNORE INTO type (id, name) VALUES (?1, ?2)",
         [SQL_LAST_ROW] = "SELECT max(id) FROM task",
         [SQL_COUNT_READY] = "SELECT type, count(*) FROM task WHERE state = 2 GROUP BY type",

@@ -42,6 +42,8 @@ typedef enum QueueStatement {
         SQL_META_GET,
         SQL_META_SET,
         SQL_TYPE_ALL,
+        SQL_TYPE_COUNT,
+        SQL_TYPE_FORGET,
         SQL_TYPE_INSERT,
         SQL_LAST_ROW,
         SQL_COUNT_READY,

@@ -269,10 +269,12 @@ static void take_item(Queue *queue, SubmitJob *submit, size_t i, const QueueTask
                 refuse(submit, i, QUEUE_FULL, submit->text);
                 return;
         }
-        r = queue_type_get(queue, task->type, &type);
+        r = queue_type_get(queue, task->type, QUEUE_TYPES_MAX, &type);
         if (r < 0) {
                 refuse(submit, i, QUEUE_FULL,
-                       r == -ENOBUFS ? "there are 10000 different types already" : "out of memory");
+                       r == -ENOBUFS ? "there are 10000 different types already; those without "
+                                       "tasks are forgotten at the daemon's next start"
+                                     : "out of memory");
                 return;
         }
         *item = (SubmitItem){

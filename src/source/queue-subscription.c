@@ -43,7 +43,8 @@ int queue_subscription_alter(Subscription *base, const SubscriptionOptions *opti
         if (!types)
                 return -ENOMEM;
         for (size_t i = 0; i < n_types; i++) {
-                int r = queue_type_get(queue, slice_from_string(options->task_type[i]), &types[i]);
+                int r = queue_type_get(queue, slice_from_string(options->task_type[i]),
+                                       QUEUE_TYPES_SERVED_MAX, &types[i]);
 
                 if (r < 0)
                         return r;

@@ -84,32 +84,61 @@ static int type_add(Queue *queue, Slice name, int64_t id, QueueType **ret)
         return 0;
 }
 
-int queue_type_get(Queue *queue, Slice name, QueueType **ret)
+/* The next one, or one below max that was never stored or was forgotten. 0: there is none. */
+static int64_t unused_id(const Queue *queue, size_t max)
+{
+        if (queue->n_types < max)
+                return (int64_t)queue->n_types + 1;
+        for (size_t i = 0; i < max; i++) {
+                if (!queue->types[i])
+                        return (int64_t)i + 1;
+        }
+        return 0;
+}
+
+int queue_type_get(Queue *queue, Slice name, size_t max, QueueType **ret)
 {
         QueueType *type = queue_type_find(queue, name);
+        int64_t id;
 
-        if (!type) {
-                if (queue->n_types >= QUEUE_TYPES_MAX)
-                        return -ENOBUFS;
-                return type_add(queue, name, (int64_t)queue->n_types + 1, ret);
+        if (type) {
+                *ret = type;
+                return 0;
         }
-        *ret = type;
-        return 0;
+        id = unused_id(queue, max);
+        return id > 0 ? type_add(queue, name, id, ret) : -ENOBUFS;
+}
+
+/* Looks at every task, so only where many types are kept. */
+static int forget_unused(Db *db)
+{
+        sqlite3_stmt *statement;
+        int64_t n;
+        int r = db_prepare(db, SQL_TYPE_COUNT, &statement);
+
+        if (r >= 0)
+                r = db_run_int64(db, statement, 0, &n);
+        if (r < 0 || n <= QUEUE_TYPES_MAX / 2)
+                return r;
+        r = db_prepare(db, SQL_TYPE_FORGET, &statement);
+        return r < 0 ? r : db_run(db, statement);
 }
 
 int queue_types_load(Queue *queue)
 {
         Db *db = queue->store.db;
         sqlite3_stmt *all;
-        int r = db_prepare(db, SQL_TYPE_ALL, &all);
+        int r = forget_unused(db);
 
+        if (r >= 0)
+                r = db_prepare(db, SQL_TYPE_ALL, &all);
         if (r < 0)
                 return r;
         while ((r = db_step(db, all)) > 0) {
                 int64_t id = sqlite3_column_int64(all, 0);
                 QueueType *type;
 
-                r = id < 1 || id > QUEUE_TYPES_MAX || queue_type_by_id(queue, id)
+                r = id < 1 || id > QUEUE_TYPES_SERVED_MAX || queue_type_by_id(queue, id)
                             ? -EBADMSG
                             : type_add(queue, db_column_slice(all, 1), id, &type);
                 if (r < 0) {

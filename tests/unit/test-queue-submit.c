@@ -289,6 +289,7 @@ START_TEST(types_are_bounded)
         Fixture *f = fixture_new();
         QueueTask *tasks = calloc(QUEUE_TYPES_MAX, sizeof(*tasks));
         char(*names)[16] = calloc(QUEUE_TYPES_MAX, sizeof(*names));
+        Pool pool;
 
         for (size_t i = 0; i < QUEUE_TYPES_MAX; i++) {
                 (void)snprintf(names[i], sizeof(names[i]), "type-%zu", i);
@@ -298,6 +299,18 @@ START_TEST(types_are_bounded)
         ck_assert_int_eq(submit(f, (QueueTask){ .type = SLICE_LITERAL("one-more") }), QUEUE_FULL);
         ck_assert_ptr_nonnull(strstr(f->message, "types"));
         ck_assert_int_eq(submit(f, tasks[QUEUE_TYPES_MAX - 1]), QUEUE_ACCEPTED);
+
+        /* a pool has its types all the same, and a start forgets those that no task has */
+        pool_open(&pool, f, "served", 1);
+        ck_assert_int_eq(submit(f, (QueueTask){ .type = SLICE_LITERAL("served") }), QUEUE_ACCEPTED);
+        pool_close(&pool);
+        fixture_close(f);
+        (void)fixture_query(f, "DELETE FROM task WHERE type NOT IN (7, 10000)");
+        fixture_open(f);
+        ck_assert_int_eq(submit(f, (QueueTask){ .type = SLICE_LITERAL("one-more") }),
+                         QUEUE_ACCEPTED);
+        ck_assert_int_eq(fixture_query(f, "SELECT count(*) FROM type"), 3);
+        ck_assert_int_eq(fixture_query(f, "SELECT id FROM type WHERE name = 'type-6'"), 7);
         free(tasks);
         free(names);
         fixture_free(f);
