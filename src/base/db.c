@@ -24,6 +24,8 @@
 struct Db {
         sqlite3 *sqlite;
         char *path;
+        dev_t device; /* of the file that was opened */
+        ino_t inode;
         const DbSchema *schema;
         sqlite3_stmt **statements;
         sqlite3_stmt *begin, *commit, *page_count, *free_count, *shrink;
@@ -169,10 +171,22 @@ static int db_set_sync(Db *db, bool sync)
         return r;
 }
 
+/* SQLite goes on with a file that has lost its name, and all that it says is kept is lost. */
+static int check_in_place(const Db *db)
+{
+        struct stat st;
+
+        if (stat(db->path, &st) < 0)
+                return errno == ENOENT || errno == ENOTDIR ? -ESTALE : -errno;
+        return st.st_dev == db->device && st.st_ino == db->inode ? 0 : -ESTALE;
+}
+
 int db_begin(Db *db, bool sync)
 {
-        int r = db_set_sync(db, sync);
+        int r = check_in_place(db);
 
+        if (r >= 0)
+                r = db_set_sync(db, sync);
         return r < 0 ? r : db_run(db, db->begin);
 }
 
@@ -353,13 +367,19 @@ static void configure_sqlite(void)
 static int open_sqlite(Db *db)
 {
         static pthread_once_t configured = PTHREAD_ONCE_INIT;
+        struct stat st;
         int fd, rc;
 
         (void)pthread_once(&configured, configure_sqlite);
         fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
         if (fd < 0)
                 return -errno;
+        rc = fstat(fd, &st) < 0 ? -errno : 0;
         (void)close_fd(fd);
+        if (rc < 0)
+                return rc;
+        db->device = st.st_dev;
+        db->inode = st.st_ino;
         rc = sqlite3_open_v2(db->path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
                              NULL);
         if (!db->sqlite)

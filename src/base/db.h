@@ -53,7 +53,8 @@ int db_exec(Db *db, const char *sql);
 int db_bind_slice(sqlite3_stmt *statement, int parameter, Slice text);
 Slice db_column_slice(sqlite3_stmt *statement, int column);
 
-/* sync: the commit is on disk when db_commit returns. */
+/* sync: the commit is on disk when db_commit returns. -ESTALE: path is not the file any more that
+ * was opened. */
 int db_begin(Db *db, bool sync);
 int db_commit(Db *db);
 void db_rollback(Db *db);

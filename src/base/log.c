@@ -3,6 +3,8 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 
 #include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@ static struct {
         const char *identifier;
         int level;
         bool to_journal;
+        uint64_t n_dropped; /* since the last line that stderr took */
 } log_state = { .identifier = "yardmaster", .level = LOG_INFO };
 
 static const struct {
@@ -127,12 +130,15 @@ static void line_append(char *line, size_t *n, const char *text)
         }
 }
 
-static void write_line(int level, const char *message)
+/* Never waits: a pipe that says so takes a whole line. */
+static bool write_line(int level, const char *message)
 {
+        struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
         char line[LOG_LINE_MAX], time[FORMAT_MAX];
-        ssize_t written _unused_;
         size_t n = 0;
 
+        if (poll(&out, 1, 0) == 0)
+                return false;
         line_append(line, &n, format_timestamp(time, clock_epoch_msec()));
         line_append(line, &n, " ");
         line_append(line, &n, log_levels[level].label);
@@ -140,7 +146,22 @@ static void write_line(int level, const char *message)
         line_append(line, &n, message);
         n = drop_partial_character(line, n);
         line[n++] = '\n';
-        written = write(STDERR_FILENO, line, n);
+        return write(STDERR_FILENO, line, n) >= 0 || errno != EAGAIN;
+}
+
+static void write_or_drop(int level, const char *message)
+{
+        char text[96];
+
+        if (log_state.n_dropped > 0) {
+                (void)snprintf(text, sizeof(text),
+                               "%" PRIu64 " lines are missing here: nobody was reading stderr",
+                               log_state.n_dropped);
+                if (write_line(LOG_WARNING, text))
+                        log_state.n_dropped = 0;
+        }
+        if (log_state.n_dropped > 0 || !write_line(level, message))
+                log_state.n_dropped++;
 }
 
 typedef struct JournalEntry {
@@ -211,7 +232,7 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
         if (n >= LOG_LINE_MAX)
                 (void)drop_partial_character(message, LOG_LINE_MAX - 1);
         if (!log_state.to_journal || send_entry(level, fields, text) < 0)
-                write_line(level, message);
+                write_or_drop(level, message);
         errno = saved_errno;
         return error;
 }

@@ -5,10 +5,9 @@
  * as "2026-03-01T12:00:00.123Z LEVEL pool/worker: message", in one write(2). The worker or pool
  * that the fields name stands before the message in both, so the message need not. A line has at
  * most LOG_LINE_MAX bytes (the rest is cut off); newlines and other control characters are escaped.
- * The write may wait where stderr is a pipe or terminal that nobody reads: its flags are shared
- * with other processes and stay as they are, so a service should have the journal there. Library
- * code (base, task, config, worker/protocol, control/wire) stays silent; programs log once, where a
- * decision is made. */
+ * Nothing waits for a pipe or terminal that nobody reads: what it cannot take is dropped, and a
+ * line says how many were once it can. Library code (base, task, config, worker/protocol,
+ * control/wire) stays silent; programs log once, where a decision is made. */
 
 #include <stdbool.h>
 #include <syslog.h>

@@ -179,6 +179,10 @@ void queue_trouble_text(const Queue *queue, int error, char *text, size_t size)
                 remedy = "the file is damaged: stop the daemon, move the file away or put a backup "
                          "in its place";
                 break;
+        case -ESTALE:
+                remedy = "it was removed or replaced while the daemon ran: put it back, or start "
+                         "the daemon again with what is there";
+                break;
         case -EROFS:
                 remedy = "it is read-only: make file and folder writable; the queue then goes on "
                          "by itself";

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "base/json-scan.h"
@@ -17,6 +18,10 @@
 
 /* Most fds that the kernel passes with one message (SCM_MAX_FD). */
 #define NOTIFY_FDS_MAX 253
+
+/* A worker keeps its socket for good, so the last fds are not for this: a few tasks' pipes and a
+ * few clients need them now and then. */
+#define RESERVED_FDS 16
 
 struct NotifySocket {
         sd_event_source *source;
@@ -181,6 +186,13 @@ static int notify_socket_on_io(sd_event_source *source, int fd, uint32_t events,
         return 0;
 }
 
+static bool is_one_of_the_last(int fd)
+{
+        struct rlimit limit;
+
+        return getrlimit(RLIMIT_NOFILE, &limit) >= 0 && (rlim_t)fd + RESERVED_FDS >= limit.rlim_cur;
+}
+
 static int notify_socket_bind(NotifySocket *notify)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -192,6 +204,8 @@ static int notify_socket_bind(NotifySocket *notify)
         notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (notify->fd < 0)
                 return -errno;
+        if (is_one_of_the_last(notify->fd))
+                return -EMFILE;
         if (setsockopt(notify->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
                 return -errno;
         if (unlink(notify->path) < 0 && errno != ENOENT)

@@ -169,6 +169,19 @@ class FailingDisk(unittest.TestCase):
             self.assertEqual(daemon.wait_task(task_id)["status"], "COMPLETED")
             self.assertEqual(daemon.task(task_id)["history"][0]["status"], "DAEMON_CRASHED")
 
+    def test_removed_while_running(self):
+        """What lost its name would be lost at the end: nothing more is accepted into it."""
+        with daemon_on_disk({}) as daemon:
+            self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
+            os.rename(daemon.path("state"), daemon.path("elsewhere"))
+            with self.assertRaises(harness.VarlinkError) as caught:
+                daemon.submit("work")
+            self.assertIn("removed or replaced", caught.exception.parameters["message"])
+            self.assertEqual(source_state(daemon)["state"], "failing")
+            os.rename(daemon.path("elsewhere"), daemon.path("state"))
+            wait_for_state(daemon, "ok")
+            self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
+
     def test_locked_by_another_process(self):
         """Longer than a job waits for it."""
         with daemon_on_disk({}) as daemon:

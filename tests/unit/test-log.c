@@ -54,6 +54,31 @@ START_TEST(test_line)
 }
 END_TEST
 
+/* A pipe that waits for its reader, who does not come. */
+START_TEST(test_nobody_reads)
+{
+        int fd = capture_stderr();
+        unsigned n_read = 0;
+        char missing[128];
+
+        ck_assert_int_eq(fcntl(STDERR_FILENO, F_SETFL, O_DIRECT), 0);
+        for (unsigned i = 0; i < 100; i++)
+                log_info("line");
+        while (streq(next_line(fd), STAMP "INFO line\n"))
+                n_read++;
+        ck_assert_uint_gt(n_read, 0);
+        ck_assert_uint_lt(n_read, 100);
+        log_info("again");
+        (void)snprintf(missing, sizeof(missing),
+                       STAMP "WARNING %u lines are missing here: nobody was reading stderr\n",
+                       100 - n_read);
+        ck_assert_str_eq(next_line(fd), missing);
+        ck_assert_str_eq(next_line(fd), STAMP "INFO again\n");
+        ck_assert_str_eq(next_line(fd), "");
+        (void)close_fd(fd);
+}
+END_TEST
+
 START_TEST(test_errno)
 {
         int fd = capture_stderr();
@@ -234,6 +259,6 @@ START_TEST(test_journal_fields)
 }
 END_TEST
 
-UNIT_MAIN("log", test_line, test_errno, test_one_event_is_one_line, test_line_is_bounded,
-          test_cut_keeps_characters_whole, test_levels, test_level_names,
+UNIT_MAIN("log", test_line, test_nobody_reads, test_errno, test_one_event_is_one_line,
+          test_line_is_bounded, test_cut_keeps_characters_whole, test_levels, test_level_names,
           test_journal_is_recognised, test_journal_fields);
