@@ -176,7 +176,7 @@ class Yardctl(unittest.TestCase):
     def test_tables_fit_80_columns(self):
         busy = {**WORKER, "name": "thumbnail/17", "pid": 4194304, "ageUsec": 3_599_000_000}
         self.serve(ListPools={"pools": [{**POOL, "queued": 99_999, "processed": 99_999}]}, ListWorkers={"workers": [busy]},
-                   ListSources={"sources": [SOURCE]},
+                   ListSources={"sources": [{**SOURCE, "problem": None}]},
                    ListTasks={"tasks": [{**TASK, "taskId": "01a1fe52-6dc7-7000-8099-65f6fb166604", "reason": None}]})
         for kind in ("pools", "workers", "sources", "tasks"):
             for line in self.ctl("list", kind).stdout.splitlines():
