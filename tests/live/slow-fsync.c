@@ -8,16 +8,19 @@
  *   BROKEN_SYNC_FILE  while this file exists, syncs fail with EIO
  *   KILL_BEFORE_SYNC, KILL_AFTER_SYNC, KILL_BEFORE_WRITE
  *                     the daemon is killed at the sync or write of that number, counted from the
- *                     time that the file KILL_FROM_FILE exists */
+ *                     time that the file KILL_FROM_FILE exists; and as by a power cut everything
+ *                     that was written since the last sync of its file is undone */
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,13 +58,78 @@ static int is_flagged(const char *name)
         return flag && access(flag, F_OK) == 0;
 }
 
+/* What unsynced writes have overwritten, the last first. */
+typedef struct Overwritten {
+        struct Overwritten *next;
+        int fd;
+        off_t offset, file_size;
+        ssize_t size;
+        char bytes[];
+} Overwritten;
+
+static Overwritten *overwritten;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void note_write(int fd, size_t size, off_t offset)
+{
+        Overwritten *note;
+        struct stat st;
+
+        if (!getenv("KILL_FROM_FILE") || fstat(fd, &st) < 0)
+                return;
+        note = malloc(sizeof(*note) + size);
+        if (!note)
+                abort();
+        *note = (Overwritten){ .fd = fd, .offset = offset, .file_size = st.st_size };
+        note->size = pread(fd, note->bytes, size, offset);
+        pthread_mutex_lock(&mutex);
+        note->next = overwritten;
+        overwritten = note;
+        pthread_mutex_unlock(&mutex);
+}
+
+static void note_sync(int fd)
+{
+        pthread_mutex_lock(&mutex);
+        for (Overwritten **at = &overwritten; *at;) {
+                Overwritten *note = *at;
+
+                if (note->fd != fd) {
+                        at = &note->next;
+                        continue;
+                }
+                *at = note->next;
+                free(note);
+        }
+        pthread_mutex_unlock(&mutex);
+}
+
+static ssize_t real_pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+        return ((ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite64"))(
+                fd, data, size, offset);
+}
+
+static void cut_power(void)
+{
+        pthread_mutex_lock(&mutex);
+        for (Overwritten *note = overwritten; note; note = note->next) {
+                if (note->size > 0 &&
+                    real_pwrite(note->fd, note->bytes, (size_t)note->size, note->offset) < 0)
+                        abort();
+                if (ftruncate(note->fd, note->file_size) < 0)
+                        abort();
+        }
+        kill(getpid(), SIGKILL);
+}
+
 static void die_at(const char *name, int fd, atomic_long *count)
 {
         const char *number = getenv(name);
 
         if (number && is_flagged("KILL_FROM_FILE") && is_database(fd) &&
             atomic_fetch_add(count, 1) + 1 == atol(number))
-                kill(getpid(), SIGKILL);
+                cut_power();
 }
 
 static int sync_with(const char *function, int fd)
@@ -76,6 +144,8 @@ static int sync_with(const char *function, int fd)
                 return -1;
         }
         r = ((int (*)(int))dlsym(RTLD_NEXT, function))(fd);
+        if (r == 0)
+                note_sync(fd);
         die_at("KILL_AFTER_SYNC", fd, &n_after);
         return r;
 }
@@ -99,6 +169,7 @@ PRELOADED ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset
                 errno = ENOSPC;
                 return -1;
         }
-        return ((ssize_t(*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64"))(
-                fd, data, size, offset);
+        if (is_database(fd))
+                note_write(fd, size, offset);
+        return real_pwrite(fd, data, size, offset);
 }
