@@ -22,6 +22,8 @@ N_TASKS = int(os.environ.get("YARDMASTER_CHAOS_TASKS", "10000"))
 N_DAEMON_KILLS = 20
 N_WORKER_KILLS = 100
 BATCH = 50
+# Chance may let three daemons in a row die while the same task waits in a worker; that, too, is an end.
+N_POISON_MAX = 20
 # Submissions go on to the last kill: each round between two kills has its share of them.
 BATCHES_PER_ROUND = -(-N_TASKS // BATCH // N_DAEMON_KILLS)
 WORKER_KILLS_PER_ROUND = N_WORKER_KILLS // N_DAEMON_KILLS + 1
@@ -77,6 +79,11 @@ class Recorder(threading.Thread):
     def count(self):
         with self.changed:
             return self.pools.copy()
+
+
+def is_poison(task):
+    """Whether its end is the one of a task that three daemons in a row died over."""
+    return task["status"] == "FAILED" and "poison task" in task["reason"]
 
 
 class Chaos(unittest.TestCase):
@@ -174,14 +181,19 @@ class Chaos(unittest.TestCase):
 
     def check_tasks(self):
         """Each has ended well, and the chaos has met tasks in hand."""
-        tasks, causes = {}, collections.Counter()
+        tasks, poison, causes = {}, 0, collections.Counter()
         with self.daemon.varlink() as client:
             for task_id in self.ids:
-                task = tasks[task_id] = client.call("GetTask", {"taskId": task_id})["task"]
+                task = client.call("GetTask", {"taskId": task_id})["task"]
+                if is_poison(task):
+                    poison += 1
+                    continue
+                tasks[task_id] = task
                 self.assertEqual(task["status"], "COMPLETED", task)
                 self.assertEqual(task["output"]["attempt"], task["pollCount"], "the output is the last execution's")
                 causes.update(attempt["status"] for attempt in task.get("history", []))
-        self.assertGreaterEqual(len(tasks), N_TASKS)
+        self.assertGreaterEqual(len(tasks) + poison, N_TASKS)
+        self.assertLessEqual(poison, N_POISON_MAX)
         self.assertEqual(set(self.ids.values()), {f"task-{number}" for number in range(N_TASKS)})
         self.assertGreaterEqual(causes["DAEMON_CRASHED"], N_DAEMON_KILLS, causes)
         self.assertGreaterEqual(causes["FAILED"], N_WORKER_KILLS / 4, causes)
