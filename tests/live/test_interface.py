@@ -191,8 +191,8 @@ class Promises(unittest.TestCase):
         task = {"type": "echo", "input": {"a": 1}, "priority": 3, "unique": "key", "deadlineTime": int((time.time() + 3600) * 1000)}
         self.echo = self.call("Submit", {"task": task})["taskId"]
         self.crash = self.call("Submit", {"task": {"type": "hold", "input": {"die": True}, "attempts": 1}})["taskId"]
-        self.fail = self.call("Submit", {"task": {"type": "fail"}})["taskId"]
-        self.stream("WaitTasks", {"ids": [self.echo, self.fail, self.crash]})
+        self.failed = self.call("Submit", {"task": {"type": "fail"}})["taskId"]
+        self.stream("WaitTasks", {"ids": [self.echo, self.failed, self.crash]})
         self.call("WaitTasks", {"ids": [self.echo]})
         with self.daemon.varlink() as client:
             events = client.stream("Monitor", {"types": ["task_started"]})
@@ -239,7 +239,7 @@ class Promises(unittest.TestCase):
         self.assertEqual((echo["attempts"], echo["pollCount"], echo["worker"]), (1, 1, "echo/1"))
         self.assertLessEqual(echo["scheduledTime"], echo["startTime"])
         self.assertLessEqual(echo["startTime"], echo["endTime"])
-        fail = self.call("GetTask", {"taskId": self.fail})["task"]
+        fail = self.call("GetTask", {"taskId": self.failed})["task"]
         self.assertEqual([attempt["attempt"] for attempt in fail["history"]], [1])
         self.assertIn("no luck", fail["history"][0]["reason"])
         delayed = self.call("GetTask", {"taskId": self.delayed})["task"]
