@@ -26,7 +26,7 @@ static const ErrorRow rows[] = {
           " (finished tasks are kept for the retention of their source)" },
         { "TypeNotServed", EXIT_REFUSED, "no pool serves type ", "type",
           ", so nothing would run it: add a pool, or submit it with --force" },
-        { "QueueFull", EXIT_REFUSED, "the queue is full: ", "message", "" },
+        { "QueueFull", EXIT_REFUSED, "", "message", "" },
         { "DuplicateTask", EXIT_REFUSED, "an unfinished task has this unique key: ", "taskId",
           " (--conflict return_existing or replace does not refuse)" },
         { "ConfigInvalid", EXIT_REFUSED,

@@ -72,7 +72,7 @@ static ExitCode on_event(Ctl *ctl, Slice event, void *userdata)
         print_member(event, "taskType");
         print_member(event, "taskId");
         print_member(event, "status");
-        (void)printf("%s%s\n", message ? ": " : "", message ?: "");
+        (void)printf("%s%s\n", message && message[0] ? ": " : "", message ?: "");
         return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
 }
 

@@ -57,7 +57,8 @@ typedef struct Upload {
 
         uint64_t n_submitted;
         uint64_t n_faults;
-        bool stopped; /* sends no more */
+        uint64_t n_behind; /* of those submitted: behind the line at which the queue was full */
+        bool stopped;      /* sends no more */
         ExitCode code;
         Progress progress;
 } Upload;
@@ -212,6 +213,17 @@ static bool is_error(const char *error, const char *name)
         return error && slice_is(wire_member_name(slice_from_string(error)), name);
 }
 
+/* Told once: what was under way behind that line is most likely refused as well. */
+static void take_queue_full(Upload *upload, uint64_t line, const char *message)
+{
+        upload->n_faults++;
+        if (upload->stopped)
+                return;
+        progress_clear(&upload->progress);
+        stop(upload, ctl_fail(EXIT_REFUSED, "stopped at line %llu: %s", (unsigned long long)line,
+                              message ?: "the queue is full"));
+}
+
 static void take_result(Upload *upload, uint64_t line, Slice result)
 {
         _cleanup_free_ char *error = NULL, *message = NULL, *id = NULL;
@@ -219,6 +231,7 @@ static void take_result(Upload *upload, uint64_t line, Slice result)
 
         if (!member_is_set(result, "error")) {
                 upload->n_submitted++;
+                upload->n_behind += upload->stopped;
                 if (upload->print_ids) {
                         id = member_text(result, "taskId");
                         (void)printf("%s\n", id ?: "");
@@ -227,14 +240,15 @@ static void take_result(Upload *upload, uint64_t line, Slice result)
         }
         error = member_text(result, "error");
         message = member_text(result, "message");
+        if (is_error(error, "QueueFull")) {
+                take_queue_full(upload, line, message);
+                return;
+        }
         (void)snprintf(text, sizeof(text), "%s%s%s%s", error ?: "refused", message ? ": " : "",
                        message ?: "",
                        is_error(error, "TypeNotServed") ? " (--force submits it all the same)"
                                                         : "");
         report_fault(upload, line, text);
-        if (is_error(error, "QueueFull") && !upload->stopped)
-                stop(upload, ctl_fail(EXIT_REFUSED, "stopped at line %llu: the queue is full",
-                                      (unsigned long long)line));
 }
 
 static void take_reply(Upload *upload)
@@ -298,6 +312,9 @@ static ExitCode report_summary(const Upload *upload)
                       (double)upload->n_submitted * USEC_PER_SEC / (double)MAX(spent, (usec_t)1));
         if (upload->n_faults > 0)
                 (void)fprintf(stderr, ", %llu not", (unsigned long long)upload->n_faults);
+        if (upload->n_behind > 0)
+                (void)fprintf(stderr, "; %llu of them behind the line where it stopped",
+                              (unsigned long long)upload->n_behind);
         (void)fputc('\n', stderr);
         if (upload->code != EXIT_DONE)
                 return upload->code;

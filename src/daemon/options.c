@@ -104,7 +104,7 @@ static int parse_option(DaemonOptions *options, int option, bool *once)
                 options->action = DAEMON_VERSION;
                 return 0;
         default:
-                return -EINVAL; /* getopt has said why */
+                return -EINVAL;
         }
 }
 
@@ -138,7 +138,12 @@ int options_parse(DaemonOptions *ret, int argc, char *argv[])
         bool once = false;
         int option, r;
 
-        while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
+        /* ":": a missing value is told from an unknown option, and getopt prints nothing */
+        while ((option = getopt_long(argc, argv, ":", long_options, NULL)) >= 0) {
+                if (option == ':')
+                        return complain("this option needs a value", argv[optind - 1]);
+                if (option == '?')
+                        return complain("there is no such option", argv[optind - 1]);
                 r = parse_option(&options, option, &once);
                 if (r < 0)
                         return r;

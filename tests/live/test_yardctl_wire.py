@@ -333,13 +333,14 @@ class Yardctl(unittest.TestCase):
 
     def test_submit_file_stops_at_a_full_queue(self):
         self.serve(SubmitMany=lambda p: {"results": [
-            {"taskId": "x"} if task["input"]["n"] < 1500 else {"error": MANAGER + "QueueFull", "message": "max_tasks"}
+            {"taskId": "x"} if task["input"]["n"] < 1500 or task["input"]["n"] == 1700 else {"error": MANAGER + "QueueFull", "message": "max_tasks"}
             for task in p["tasks"]]})
         lines = "".join(json.dumps({"type": "a", "input": {"n": n}}) + "\n" for n in range(20_000))
         error = self.submit_file(lines, status=1).stderr
-        self.assertIn("stopped at line 1501", error)
-        self.assertIn("further faults are only counted", error)
-        self.assertIn("1500 tasks submitted", error)
+        self.assertIn("stopped at line 1501: max_tasks", error)
+        self.assertEqual(error.count("max_tasks"), 1)
+        self.assertIn("1501 tasks submitted", error)
+        self.assertIn("; 1 of them behind the line", error)
         self.assertLess(len(self.server.calls), 10)
 
     def test_submit_file_that_is_refused_as_a_whole(self):
