@@ -91,7 +91,8 @@ static const char *const statements[] = {
                 "UPDATE task SET state = ?3, attempts = ?4, crashes = 0, flags = ?5, started = ?6,"
                 " ended = ?7, scheduled = ?8, rank = ?8 - priority * ?9"
                 " WHERE id = ?1 AND state = 4 AND polls = ?2",
-        [SQL_RELEASE] = "UPDATE task SET state = 2 WHERE id = ?1 AND state = 4 AND polls = ?2",
+        [SQL_RELEASE] = "UPDATE task SET state = 2, crashes = 0"
+                        " WHERE id = ?1 AND state = 4 AND polls = ?2",
         [SQL_RESULT_SET] = "INSERT INTO result (id, worker, reason, progress, output, logs)"
                            " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET"
                            " worker = excluded.worker, reason = excluded.reason,"

@@ -27,6 +27,7 @@ N_POISON_MAX = 20
 # Submissions go on to the last kill: each round between two kills has its share of them.
 BATCHES_PER_ROUND = -(-N_TASKS // BATCH // N_DAEMON_KILLS)
 WORKER_KILLS_PER_ROUND = N_WORKER_KILLS // N_DAEMON_KILLS + 1
+ENOUGH = {"many": 40, "each": 4}
 PATIENCE = harness.TIMEOUT * 5
 WITNESS = os.path.join(harness.SOURCE_ROOT, "tests", "handlers", "witness.py")
 CONFIG = f"""
@@ -69,11 +70,11 @@ class Recorder(threading.Thread):
             self.pools[event["pool"]] += 1
             self.changed.notify_all()
 
-    def wait_for_one_of_each(self, before):
-        """Until either pool has completed a task since then."""
+    def wait_for_some_of_each(self, before):
+        """Until either pool has completed more tasks since then than it holds at a time."""
         with self.changed:
             if not self.changed.wait_for(
-                    lambda: all(self.pools[pool] > before[pool] for pool in ("many", "each")), PATIENCE):
+                    lambda: all(self.pools[pool] >= before[pool] + n for pool, n in ENOUGH.items()), PATIENCE):
                 raise AssertionError("no task ends between two kills")
 
     def count(self):
@@ -153,7 +154,7 @@ class Chaos(unittest.TestCase):
             self.kill_a_worker()
             time.sleep(self.random.uniform(0, 0.1))
         # A task that three daemons in a row die over is taken for the cause: each gets something done.
-        recorder.wait_for_one_of_each(before)
+        recorder.wait_for_some_of_each(before)
         time.sleep(self.random.uniform(0, 0.05))
         self.daemon.kill()
         self.daemon.start()

@@ -160,6 +160,28 @@ START_TEST(an_execution_that_ends_breaks_the_row_of_crashes)
 }
 END_TEST
 
+/* The daemon outlived it: it is not what kills daemons. */
+START_TEST(a_task_that_came_back_breaks_the_row_of_crashes)
+{
+        Fixture *f = fixture_new();
+        Pool pool;
+
+        (void)submit(f, (QueueTask){ 0 });
+        for (unsigned i = 0; i < 5; i++) {
+                pool_open(&pool, f, "t", 9);
+                pool_fetch(&pool, f, 1);
+                if (i % 2 == 1) {
+                        source_release(pool.subscription, pool.tasks[pool.n_tasks - 1], "unread");
+                        pool_fetch(&pool, f, 1);
+                }
+                pool_forget(&pool);
+                crash(f);
+                ck_assert_uint_eq(fixture_status(f).n_scheduled, 1);
+        }
+        fixture_free(f);
+}
+END_TEST
+
 START_TEST(ids_stay_the_databases_own)
 {
         Fixture *f = fixture_new(), *other = fixture_new();
@@ -272,6 +294,7 @@ END_TEST
 
 UNIT_MAIN("queue-recover", everything_is_there_after_a_stop, a_crash_gives_back_and_uses_no_attempt,
           an_accepted_result_survives_a_crash, the_third_crash_in_a_row_is_the_last,
-          an_execution_that_ends_breaks_the_row_of_crashes, ids_stay_the_databases_own,
+          an_execution_that_ends_breaks_the_row_of_crashes,
+          a_task_that_came_back_breaks_the_row_of_crashes, ids_stay_the_databases_own,
           settlements_under_way_are_finished_before_the_end, the_state_folder_may_be_a_link,
           newer_and_damaged_databases_are_refused);
