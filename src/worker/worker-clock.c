@@ -227,11 +227,15 @@ void worker_alive(Worker *worker, usec_t now_usec)
         worker->watchdog_extended_usec = 0;
 }
 
+/* The most that one EXTEND_TIMEOUT_USEC gives: a worker that needs longer is alive to say it again,
+ * one that is stuck after it is not kept for ever. */
+#define EXTEND_MAX_USEC (10 * USEC_PER_MINUTE)
+
 /* As EXTEND_TIMEOUT_USEC does for a service: whatever deadline runs now lies at least that far
  * away. */
 static void worker_extend(Worker *worker, usec_t extend_usec, usec_t now_usec)
 {
-        usec_t until_usec = usec_add(now_usec, extend_usec);
+        usec_t until_usec = usec_add(now_usec, MIN(extend_usec, EXTEND_MAX_USEC));
 
         if (worker->state == WORKER_STATE_STARTING)
                 worker->start_deadline_usec = MAX(worker->start_deadline_usec, until_usec);
