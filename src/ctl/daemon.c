@@ -85,20 +85,32 @@ ExitCode verb_reload(Ctl *ctl, const Arguments *arguments)
         return EXIT_DONE;
 }
 
+typedef struct DrainProgress {
+        bool begun;
+        int64_t running;
+        int64_t handed_back;
+} DrainProgress;
+
+/* A line for each change. */
 static ExitCode on_draining(Ctl *ctl, Slice reply, void *userdata)
 {
+        DrainProgress *last = userdata, now = { true, member_integer(reply, "running"),
+                                                member_integer(reply, "handedBack") };
+
         if (ctl->json)
                 return ctl_print_json(reply);
-        (void)printf("%lld tasks running, %lld handed back\n",
-                     (long long)member_integer(reply, "running"),
-                     (long long)member_integer(reply, "handedBack"));
+        if (!last->begun || now.running != last->running || now.handed_back != last->handed_back)
+                (void)printf("%lld tasks running, %lld handed back\n", (long long)now.running,
+                             (long long)now.handed_back);
         (void)fflush(stdout);
+        *last = now;
         return EXIT_DONE;
 }
 
 ExitCode verb_drain(Ctl *ctl, const Arguments *arguments)
 {
         const char *deadline = arguments->options[DRAIN_DEADLINE];
+        DrainProgress progress = {};
         Object params;
         usec_t usec;
 
@@ -107,7 +119,7 @@ ExitCode verb_drain(Ctl *ctl, const Arguments *arguments)
         object_init(&params);
         if (deadline)
                 object_integer(&params, "deadlineUsec", (int64_t)usec);
-        return ctl_call_more(ctl, "Drain", &params, true, on_draining, NULL);
+        return ctl_call_more(ctl, "Drain", &params, true, on_draining, &progress);
 }
 
 ExitCode verb_config_check(Ctl *ctl, const Arguments *arguments)

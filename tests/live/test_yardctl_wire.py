@@ -489,7 +489,8 @@ class Yardctl(unittest.TestCase):
         self.assertIn("nothing has changed:\n  x.conf:1: a\n  x.conf:2: b\n", self.ctl("reload", status=1).stderr)
 
     def test_drain(self):
-        self.serve(Drain=b'{"continues":true,"parameters":{"running":2,"handedBack":1}}\0', close_after={"Drain"})
+        reply = b'{"continues":true,"parameters":{"running":2,"handedBack":1}}\0'
+        self.serve(Drain=reply + reply, close_after={"Drain"})
         result = self.ctl("drain", "--deadline", "10s")
         self.assertEqual(result.stdout, "2 tasks running, 1 handed back\n")
         self.assertEqual(self.sent(), ("Drain", {"deadlineUsec": 10_000_000}))
