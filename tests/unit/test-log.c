@@ -197,17 +197,49 @@ START_TEST(test_journal_is_recognised)
 }
 END_TEST
 
-/* A journal of our own in a mount namespace; -errno where that is not allowed. */
+static int write_file(const char *path, const char *text)
+{
+        FILE *file = fopen(path, "we");
+
+        if (!file)
+                return -errno;
+        (void)fputs(text, file);
+        return fclose(file) == 0 ? 0 : -errno;
+}
+
+/* In a mount namespace of our own, where an ordinary user is root too; -errno where that is not
+ * allowed. */
+static int enter_namespace(void)
+{
+        char users[32], groups[32];
+        int r;
+
+        (void)snprintf(users, sizeof(users), "0 %u 1", geteuid());
+        (void)snprintf(groups, sizeof(groups), "0 %u 1", getegid());
+        if (geteuid() == 0)
+                return unshare(CLONE_NEWNS) < 0 ? -errno : 0;
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+                return -errno;
+        r = write_file("/proc/self/uid_map", users);
+        if (r == 0)
+                r = write_file("/proc/self/setgroups", "deny");
+        if (r == 0)
+                r = write_file("/proc/self/gid_map", groups);
+        return r;
+}
+
+/* A journal of our own; -errno where that is not allowed. */
 static int fake_journal(void)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX,
                                        .sun_path = "/run/systemd/journal/socket" };
         char stream[64];
         struct stat st;
-        int fd;
+        int fd = enter_namespace();
 
-        if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
-            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        if (fd < 0)
+                return fd;
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0)
                 return -errno;
         ck_assert_int_eq(mkdir("/run/systemd", 0755), 0);
