@@ -23,7 +23,7 @@ N_DAEMON_KILLS = 20
 N_WORKER_KILLS = 100
 BATCH = 50
 # Chance may let three daemons in a row die while the same task waits in a worker; that, too, is an end.
-N_POISON_MAX = 20
+N_POISON_MAX = 3
 # Submissions go on to the last kill: each round between two kills has its share of them.
 BATCHES_PER_ROUND = -(-N_TASKS // BATCH // N_DAEMON_KILLS)
 WORKER_KILLS_PER_ROUND = N_WORKER_KILLS // N_DAEMON_KILLS + 1

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine that is short of everything, and workers that behave as they should not under load."""
 
+import contextlib
 import os
 import signal
 import time
@@ -122,6 +123,28 @@ class Shortage(unittest.TestCase):
                 except (OSError, EOFError):
                     return False
             harness.eventually(works, "it serves again")
+
+    @unittest.skipIf(os.environ.get("YARDMASTER_SANITIZED"), "a sanitizer needs terabytes of addresses")
+    def test_little_memory(self):
+        """Clients that ask for more than there is lose their connection; what was accepted is done."""
+        wrapper = ["sh", "-c", 'ulimit -v 100000; exec "$@"', "sh"]
+        with make_daemon(pool("work", "per-task.sh", 2, "per-task"), wrapper=wrapper, log_level="info") as daemon:
+            begin = b'{"method":"io.yardmaster.Manager.Submit","parameters":{"task":{"type":"work","input":{"text":"'
+            clients, accepted, refused = [daemon.varlink() for _ in range(12)], [], 0
+            for client in clients:
+                with contextlib.suppress(OSError):
+                    client.send_raw(begin + b"x" * (9 << 20))
+            for client in clients:
+                try:
+                    client.send_raw(b'"}}}}\0')
+                    accepted.append(client.reply()["taskId"])
+                except (OSError, EOFError, harness.VarlinkError):
+                    refused += 1
+                client.close()
+            self.assertGreater(refused, 0)
+            self.assertGreater(len(accepted), 0)
+            harness.eventually(lambda: daemon.pool("work")["completed"] == len(accepted), "they are done")
+            self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
 
     def cpu_ticks(self, daemon):
         with open(f"/proc/{daemon.process.pid}/stat", encoding="utf-8") as file:
