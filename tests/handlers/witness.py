@@ -15,7 +15,7 @@ import time
 
 def execute(task, file):
     nonce = secrets.token_hex(8)
-    os.write(file, f"{task['taskId']} {task['pollCount']} {nonce} {time.monotonic_ns()}\n".encode())
+    os.write(file, f"\n{task['taskId']} {task['pollCount']} {nonce} {time.monotonic_ns()} .\n".encode())
     os.fdatasync(file)
     return {"status": "COMPLETED", "output": {"attempt": task["pollCount"], "nonce": nonce}}
 
