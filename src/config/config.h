@@ -28,6 +28,7 @@ typedef enum HandlerMode {
 
 typedef enum SourceType {
         SOURCE_QUEUE,
+        SOURCE_CONDUCTOR,
         _SOURCE_TYPE_MAX,
         _SOURCE_TYPE_INVALID = -EINVAL,
 } SourceType;
@@ -51,6 +52,10 @@ struct ConfigPool {
 
         char *source;
         char **task_type; /* at least one; the pool's name if not set */
+        char *domain;     /* Conductor: NULL: none */
+        unsigned batch;   /* Conductor: most tasks in one answer */
+        usec_t poll_timeout_usec;  /* Conductor: how long a poll waits at the server */
+        usec_t poll_interval_usec; /* Conductor: pause after a poll that brought nothing */
 
         struct {
                 HandlerMode mode;
@@ -117,6 +122,32 @@ struct ConfigSource {
         uint64_t max_bytes;        /* of the database; 0: none */
         usec_t retention_usec;     /* how long finished tasks are kept; USEC_INFINITY: for ever */
         usec_t priority_step_usec; /* how much longer waiting one step of priority outweighs */
+
+        struct {
+                char *url;       /* base of all calls, without a slash at the end */
+                char *worker_id; /* sent as it is; NULL: host:pool:ID, and stranded tasks are found */
+                unsigned connections; /* updates under way at a time; polls have their own */
+                char **headers;       /* "Name: value" of every request */
+                struct {
+                        char *ca_file;     /* NULL: the system's */
+                        char *certificate; /* PEM file of the client; NULL: none */
+                        char *key;         /* PEM file; NULL: in certificate */
+                        bool verify;
+                } tls;
+                char *proxy; /* URL; NULL: none */
+                struct {
+                        char *key_id;        /* NULL: no authentication */
+                        char *secret;        /* text, from secret_file or secret_credential or the
+                                                environment; in no dump */
+                        usec_t refresh_usec; /* the longest a token is used */
+                } auth;
+                struct {
+                        uint64_t max_bytes;
+                        Backoff backoff;   /* between tries of one result */
+                        unsigned attempts; /* answers 500 "not retryable" before it is a dead letter */
+                } outbox;
+                bool progress_log; /* progress of tasks as lines of their log */
+        } conductor;
 
         ConfigOrigins *origins;
 };

@@ -6,7 +6,7 @@
 /* In the order of LOG_*, as base/log.h names them. */
 static const char *const log_level_names[] = { "emerg",  "alert", "crit",  "error", "warning",
                                                "notice", "info",  "debug", NULL };
-static const char *const source_type_names[] = { "queue", NULL };
+static const char *const source_type_names[] = { "queue", "conductor", NULL };
 static const char *const durability_names[] = { "full", "normal", NULL };
 static const char *const event_names[] = {
         "task_started",

@@ -17,7 +17,7 @@
  * UUIDv7, ordered by time of submission, and known only to the database that made it. */
 
 #include "source/source.h"
-#include "source/storage.h"
+#include "base/storage.h"
 
 #define QUEUE_ID_LENGTH 36
 

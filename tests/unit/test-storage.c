@@ -4,7 +4,7 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include "fault-vfs.h"
-#include "source/storage.h"
+#include "base/storage.h"
 
 static const char *const texts[] = { "INSERT INTO t (a) VALUES (?1)" };
 static const char *const migrations[] = { "CREATE TABLE t (a UNIQUE)" };

@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include "base/mailbox.h"
-#include "source/storage.h"
+#include "base/storage.h"
 
 /* A checkpoint costs two syncs and a write for each page that changed since the last one, so it is
  * made when there is nothing else to do, and in between only before the WAL gets big (16 MiB). How
