@@ -266,6 +266,10 @@ static SubscriptionOptions subscription_options(const ConfigPool *config)
                 .task_type = config->task_type,
                 .retry_attempts = config->retry.attempts,
                 .retry_backoff = config->retry.backoff,
+                .domain = config->domain,
+                .batch = config->batch,
+                .poll_timeout_usec = config->poll_timeout_usec,
+                .poll_interval_usec = config->poll_interval_usec,
         };
 }
 
@@ -537,6 +541,11 @@ const ConfigPool *pool_base_config(const Pool *pool)
 Source *pool_source(const Pool *pool)
 {
         return pool->source;
+}
+
+Subscription *pool_subscription(const Pool *pool)
+{
+        return pool->subscription;
 }
 
 const PoolStats *pool_stats(const Pool *pool)

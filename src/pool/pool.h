@@ -89,6 +89,7 @@ const ConfigPool *pool_config(const Pool *pool);
 /* As the files have it. */
 const ConfigPool *pool_base_config(const Pool *pool);
 Source *pool_source(const Pool *pool);
+Subscription *pool_subscription(const Pool *pool);
 PoolState pool_state(const Pool *pool);
 const PoolStats *pool_stats(const Pool *pool);
 

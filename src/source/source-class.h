@@ -21,6 +21,9 @@ typedef struct SourceClass {
         void (*unsubscribe)(Subscription *subscription);
         void (*free)(Source *source);
         void (*get_status)(Source *source, SourceStatus *ret);
+        /* May be NULL: */
+        void (*get_subscription_status)(Subscription *subscription, SubscriptionStatus *ret);
+        usec_t (*busy_until_usec)(const Source *source);
         void (*visit_types)(Source *source, type_visitor_t visitor, void *userdata);
 } SourceClass;
 

@@ -68,6 +68,20 @@ void source_get_status(Source *source, SourceStatus *ret)
         source->class->get_status(source, ret);
 }
 
+void source_get_subscription_status(Subscription *subscription, SubscriptionStatus *ret)
+{
+        const SourceClass *class = subscription->source->class;
+
+        *ret = (SubscriptionStatus){ .n_queued = -1 };
+        if (class->get_subscription_status)
+                class->get_subscription_status(subscription, ret);
+}
+
+usec_t source_busy_until_usec(const Source *source)
+{
+        return source->class->busy_until_usec ? source->class->busy_until_usec(source) : 0;
+}
+
 void source_visit_types(Source *source, type_visitor_t visitor, void *userdata)
 {
         source->class->visit_types(source, visitor, userdata);

@@ -41,8 +41,14 @@ typedef struct SubscriptionCallbacks {
 typedef struct SubscriptionOptions {
         const char *pool;
         char *const *task_type;
+        /* Queue: */
         unsigned retry_attempts; /* where the task does not say itself */
         Backoff retry_backoff;
+        /* Conductor: */
+        const char *domain; /* NULL: none */
+        unsigned batch;     /* most tasks in one answer */
+        usec_t poll_timeout_usec;
+        usec_t poll_interval_usec;
 } SubscriptionOptions;
 
 /* How the last execution of a task went, beside its outcome. Strings are borrowed for the call. */
@@ -95,8 +101,33 @@ typedef struct SourceStatus {
                                  */
         usec_t last_sync_usec;  /* how long the last commit took */
         usec_t stall_usec;      /* how long the storage has been at its current job; 0: idle */
+        /* A server's; 0 and NULL for a queue. */
+        const char *cause;   /* "dns", "connect", "tls", "auth", …; NULL: it answers */
+        unsigned n_failures; /* in a row */
+        usec_t retry_usec;   /* monotonic: not asked before; 0: no backoff */
+        bool sweeps;         /* finds tasks that were handed out in an answer that was never read */
+        usec_t watch_usec;   /* a cancelled task is noticed within this */
+        uint64_t n_resent;
 } SourceStatus;
 void source_get_status(Source *source, SourceStatus *ret);
+
+/* Of one pool at its source, since its subscription began; 0 where the source has no such thing. */
+typedef struct SubscriptionStatus {
+        unsigned n_in_hand;       /* handed over, not settled */
+        unsigned n_polls;         /* under way */
+        usec_t last_poll_usec;    /* monotonic: last that was answered well; 0: none yet */
+        usec_t poll_latency_usec; /* of the last poll that brought something, beyond its waiting */
+        uint64_t n_polled;        /* tasks that came */
+        uint64_t n_completed, n_failed, n_put_back, n_handed_back, n_canceled;
+        int64_t n_queued; /* waiting at the server; -1: not known */
+        const char *worker_id;
+        const char *problem; /* what is wrong with this pool's polls; NULL */
+} SubscriptionStatus;
+void source_get_subscription_status(Subscription *subscription, SubscriptionStatus *ret);
+
+/* When a drain must not end before: answers that may bring tasks are still under way; monotonic,
+ * 0: none. */
+usec_t source_busy_until_usec(const Source *source);
 
 typedef struct TypeStatus {
         const char *type;

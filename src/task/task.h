@@ -49,6 +49,7 @@ typedef struct Task {
         unsigned poll_count;    /* this handing out; with the id it is the fence of its result */
         int64_t scheduled_msec; /* epoch */
         int64_t row;            /* the queue's own key; 0 elsewhere */
+        void *holding;          /* a server's source keeps its own record of it; NULL elsewhere */
         Slice json;             /* the whole task object, one line */
 } Task;
 

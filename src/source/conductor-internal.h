@@ -1,0 +1,235 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The Conductor source's own structs, shared by the conductor-*.c files. Who does what:
+ *
+ *   conductor.c           life, subscriptions, status
+ *   conductor-poll.c      when and how to ask for tasks; credit
+ *   conductor-take.c      an answer with tasks → ConductorTask, HELD in the outbox → the pool
+ *   conductor-result.c    Outcome → body of the update (pure)
+ *   conductor-settle.c    settle, release: what the pool says → WAITING in the outbox
+ *   conductor-send.c      WAITING → the server: update, update-v2, log lines; again until accepted
+ *   conductor-clock.c     one timer for all tasks in hand: leases, watch
+ *   conductor-watch.c     asks which of the tasks that run longer are still wanted
+ *   conductor-sweep.c     finds tasks that were handed out in an answer that was never read
+ *   conductor-recover.c   tasks that a dead predecessor had in hand
+ *   conductor-payload.c   inputs and outputs in external storage
+ *   conductor-check.c     `yardctl source check`
+ *   conductor-server.c    HTTP, verdicts, token, backoff
+ *
+ * A task's way: a poll's or update-v2's answer (conductor_take) → HELD → pool → settle → WAITING →
+ * on_ready → sent → accepted → on_settled, gone. */
+
+#include "base/json.h"
+#include "base/list.h"
+#include "base/table.h"
+#include "source/conductor-server.h"
+#include "source/conductor.h"
+#include "source/source-class.h"
+
+/* What an outbox entry's body is: the request it is sent with. */
+typedef enum MessageKind {
+        MESSAGE_NONE,
+        MESSAGE_RESULT,    /* POST /tasks/update-v2 or /tasks: what a handler said */
+        MESSAGE_PUT_BACK,  /* the same with IN_PROGRESS said by a handler: not sent twice unread */
+        MESSAGE_HAND_BACK, /* POST /tasks, IN_PROGRESS of our own: not sent twice unread */
+        MESSAGE_LOG,       /* POST /tasks/ID/log: lines beyond those that an update takes */
+        _MESSAGE_MAX,
+} MessageKind;
+
+typedef struct Conductor Conductor;
+typedef struct ConductorSubscription ConductorSubscription;
+typedef struct ConductorTask ConductorTask;
+typedef struct Poll Poll;
+
+/* A task in our hands: from the answer that brought it until the server has accepted what became
+ * of it. Slices point into task->json. */
+struct ConductorTask {
+        TableLink by_id;                     /* of conductor->tasks, while the pool has it */
+        ListLink link;                       /* of subscription->tasks, while the pool has it */
+        ConductorSubscription *subscription; /* counted */
+        Task *task;                          /* counted */
+        OutboxEntry *entry;
+        bool settled;  /* the pool has said what became of it */
+        bool unwanted; /* the server has ended it: nothing is told any more */
+        bool reserved; /* a place of the credit is kept for what its update-v2 may bring */
+        Slice workflow_id;
+        Slice output;                 /* outputData as it came, raw; SLICE_NULL: none */
+        int64_t response_timeout_sec; /* 0: none */
+        int64_t poll_timeout_sec;     /* of its definition; 0: none */
+        int64_t callback_after_sec;
+        usec_t taken_usec; /* monotonic */
+        usec_t lease_usec; /* when its lease is extended next; USEC_INFINITY: never */
+        usec_t watch_usec; /* when the server is asked about it next */
+        bool extending;    /* an extension is under way */
+        TaskStatus status; /* as settled */
+};
+
+struct ConductorSubscription {
+        Subscription subscription;
+        Conductor *conductor;
+        ListLink link;  /* of conductor->subscriptions; unlinked once unsubscribed */
+        unsigned n_ref; /* itself, each ConductorTask, each poll under way */
+        SubscriptionCallbacks callbacks;
+        void *userdata;
+        char *pool;
+        char **types;
+        size_t n_types;
+        char *domain; /* NULL: none */
+        char *worker_id;
+        unsigned batch;
+        usec_t poll_timeout_usec;
+        usec_t poll_interval_usec;
+
+        unsigned credit;     /* as the pool said, less what it was given since */
+        unsigned n_reserved; /* places of it kept by polls and update-v2 calls under way */
+        bool unsubscribed;
+        Poll **polls; /* one per type */
+        size_t turn;  /* the type that is polled first when there is not credit for all */
+        ListLink tasks;
+        unsigned n_tasks;  /* in the pool's hands */
+        unsigned n_unsent; /* settled here, first try not over */
+        SubscriptionStatus status;
+        char *problem;
+};
+
+struct Conductor {
+        Source source;
+        sd_event *event;      /* counted */
+        ConfigSource *config; /* own copy */
+        char *host;           /* first part of the default worker id */
+        char *instance;
+        Server *server;
+        Outbox *outbox;
+        ListLink subscriptions;
+        Table tasks;        /* ConductorTask by task_id_hash of its id */
+        bool has_update_v2; /* until the server says that it has not */
+
+        struct ConductorSend *send;   /* conductor-send.c's */
+        struct ConductorClock *clock; /* conductor-clock.c's, with what watch needs */
+        struct ConductorSweep *sweep; /* conductor-sweep.c's */
+        uint64_t n_resent, n_settled;
+        char problem[512];
+};
+
+static inline Conductor *conductor_of(Source *source)
+{
+        return container_of(source, Conductor, source);
+}
+
+/* conductor.c */
+
+ConductorSubscription *subscription_ref(ConductorSubscription *subscription);
+ConductorSubscription *subscription_unref(ConductorSubscription *subscription);
+ConductorTask *conductor_find_task(const Conductor *conductor, Slice id);
+/* Takes it from the tables; its entry is not touched. The memory goes with conductor_task_free. */
+void conductor_task_unlink(ConductorTask *holding);
+ConductorTask *conductor_task_free(ConductorTask *holding);
+
+/* conductor-poll.c */
+
+int poll_new(Poll **ret, ConductorSubscription *subscription, const char *type);
+Poll *poll_free(Poll *poll);
+/* Starts what polls are due; called whenever credit, server or outbox may allow more. */
+void subscription_poll(ConductorSubscription *subscription);
+void conductor_poll_all(Conductor *conductor);
+/* An update-v2 keeps a place for what it may bring, unless there is none to keep (false): then the
+ * plain update is to be sent. unreserve: its answer has come and, if it brought something, has been
+ * taken. */
+bool subscription_reserve(ConductorSubscription *subscription);
+void subscription_unreserve(ConductorSubscription *subscription, unsigned n);
+/* A poll or update-v2 under way: until when its answer is waited for; 0: none. */
+usec_t subscription_busy_until_usec(const ConductorSubscription *subscription);
+
+/* conductor-take.c */
+
+/* body: a task object, or an array of them, as the server sent it. Each is held, and handed to the
+ * pool or, where that has no credit for it, handed back. -EBADMSG: it is not that; then nothing is
+ * known of what it may have brought (conductor_suspect). */
+int conductor_take(ConductorSubscription *subscription, Slice body, unsigned *ret_n);
+/* A poll's callback: all it brought goes to the pool in one call. */
+
+/* conductor-settle.c */
+
+void conductor_settle(Subscription *subscription, Task *task, Outcome *outcome,
+                      const Settlement *settlement);
+void conductor_release(Subscription *subscription, Task *task, const char *reason);
+/* Hands back what no pool has (any more): HELD → WAITING. crashed: see outbox_put. */
+int conductor_hand_back(ConductorTask *holding, bool crashed);
+
+/* conductor-result.c: pure */
+
+/* Members of an outbox head: what is needed to send and to verify without the task object. */
+typedef struct MessageHead {
+        Slice workflow_id;
+        Slice type;
+        Slice domain; /* SLICE_NULL: none */
+        Slice worker_id;
+        int64_t poll_count;
+} MessageHead;
+int message_head_append(Buffer *buffer, const MessageHead *head);
+int message_head_parse(Slice text, MessageHead *ret); /* slices point into text */
+
+/* Most log lines that one update stores (measured: the rest is dropped silently). */
+#define CONDUCTOR_LOGS_MAX 10
+/* Reason of a task: the server cuts there. In characters. */
+#define CONDUCTOR_REASON_MAX 500
+
+/* The body of an update; *ret_rest_logs: log lines beyond CONDUCTOR_LOGS_MAX as one text, each on
+ * its line, empty if none. */
+int result_append(Buffer *buffer, const MessageHead *head, const char *task_id,
+                  const Outcome *outcome, Buffer *ret_rest_logs);
+/* callback_sec: see conductor-settle.c; output: raw object or SLICE_NULL. */
+int hand_back_append(Buffer *buffer, const MessageHead *head, const char *task_id, Slice output,
+                     int64_t callback_sec);
+/* The delay that a hand-back must ask for, in seconds: 1, or, where the definition has a poll
+ * time-out that is over already, as much as keeps it from firing in that very request. */
+int64_t hand_back_delay_sec(int64_t now_msec, int64_t scheduled_msec, int64_t poll_timeout_sec);
+
+/* conductor-send.c */
+
+int send_new(Conductor *conductor);
+void send_free(Conductor *conductor);
+void send_on_ready(Outbox *outbox, OutboxEntry *entry, Slice body, void *userdata);
+/* The server is up again. */
+void send_resume(Conductor *conductor);
+/* Whether an entry of this subscription is on its first way. */
+unsigned send_n_under_way(const Conductor *conductor);
+usec_t send_busy_until_usec(const Conductor *conductor);
+
+/* conductor-clock.c */
+
+int clock_new(Conductor *conductor);
+void clock_free(Conductor *conductor);
+/* A task came into the pool's hands: its lease and watch times are set. */
+void clock_add(ConductorTask *holding);
+
+/* conductor-watch.c; the clock calls it. */
+
+/* Asks about the tasks whose watch_usec has come, and tells the pool of those that are not wanted.
+ */
+void watch_run(Conductor *conductor, usec_t now_usec);
+void watch_free(Conductor *conductor);
+
+/* conductor-sweep.c */
+
+int sweep_new(Conductor *conductor);
+void sweep_free(Conductor *conductor);
+/* Tasks may have been handed to us that we do not know of: looks at once, after 5 s, after 30 s. */
+void conductor_suspect(ConductorSubscription *subscription);
+
+/* conductor-recover.c */
+
+/* At start: every HELD entry of a predecessor is handed back, or failed as poison. */
+void conductor_recover(Conductor *conductor);
+
+/* conductor-payload.c */
+
+/* The task's input lies in external storage: fetches it, then hands over (or fails) the task. */
+int payload_fetch_input(ConductorTask *holding);
+/* An output that is too big to send inline: uploads it; done gets the path, or an error text. */
+typedef struct PayloadUpload PayloadUpload;
+typedef void (*payload_done_t)(int error, const char *path_or_text, void *userdata);
+int payload_upload_output(Conductor *conductor, const MessageHead *head, const char *task_id,
+                          Slice output, payload_done_t done, void *userdata, PayloadUpload **ret);
+void payload_upload_abandon(PayloadUpload *upload);
