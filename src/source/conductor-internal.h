@@ -68,7 +68,7 @@ struct ConductorTask {
 struct ConductorSubscription {
         Subscription subscription;
         Conductor *conductor;
-        ListLink link;  /* of conductor->subscriptions; unlinked once unsubscribed */
+        ListLink link;  /* of conductor->subscriptions, until it is freed */
         unsigned n_ref; /* itself, each ConductorTask, each poll under way */
         SubscriptionCallbacks callbacks;
         void *userdata;
@@ -105,6 +105,9 @@ struct Conductor {
         Table tasks;        /* ConductorTask by task_id_hash of its id */
         bool has_update_v2; /* until the server says that it has not */
 
+        sd_event_source *poll_timer;
+        usec_t poll_wake_usec; /* what it is set to */
+
         struct ConductorSend *send;   /* conductor-send.c's */
         struct ConductorClock *clock; /* conductor-clock.c's, with what watch needs */
         struct ConductorSweep *sweep; /* conductor-sweep.c's */
@@ -119,8 +122,8 @@ static inline Conductor *conductor_of(Source *source)
 
 /* conductor.c */
 
-ConductorSubscription *subscription_ref(ConductorSubscription *subscription);
-ConductorSubscription *subscription_unref(ConductorSubscription *subscription);
+ConductorSubscription *conductor_subscription_ref(ConductorSubscription *subscription);
+ConductorSubscription *conductor_subscription_unref(ConductorSubscription *subscription);
 ConductorTask *conductor_find_task(const Conductor *conductor, Slice id);
 /* Takes it from the tables; its entry is not touched. The memory goes with conductor_task_free. */
 void conductor_task_unlink(ConductorTask *holding);
@@ -128,17 +131,24 @@ ConductorTask *conductor_task_free(ConductorTask *holding);
 
 /* conductor-poll.c */
 
+int poll_timer_new(Conductor *conductor);
 int poll_new(Poll **ret, ConductorSubscription *subscription, const char *type);
 Poll *poll_free(Poll *poll);
+bool poll_is_running(const Poll *poll);
+/* Cuts it off: only when all ends. */
+void poll_abort(Poll *poll);
 /* Starts what polls are due; called whenever credit, server or outbox may allow more. */
 void subscription_poll(ConductorSubscription *subscription);
 void conductor_poll_all(Conductor *conductor);
-/* An update-v2 keeps a place for what it may bring, unless there is none to keep (false): then the
- * plain update is to be sent. unreserve: its answer has come and, if it brought something, has been
- * taken. */
+/* An update-v2 keeps a place for the task that its answer may bring: from when its result is
+ * settled (reserve; false: nothing is to be fetched now) until its answer is there (unreserve, and
+ * only then conductor_take). The pool's new credit comes in between, so whether there is room for
+ * what was reserved shows when the update is sent (has_room; if not: unreserve, and a plain
+ * update). */
 bool subscription_reserve(ConductorSubscription *subscription);
+bool subscription_has_room(const ConductorSubscription *subscription);
 void subscription_unreserve(ConductorSubscription *subscription, unsigned n);
-/* A poll or update-v2 under way: until when its answer is waited for; 0: none. */
+/* A poll is under way: until when its answer is waited for; 0: none. */
 usec_t subscription_busy_until_usec(const ConductorSubscription *subscription);
 
 /* conductor-take.c */
@@ -147,7 +157,8 @@ usec_t subscription_busy_until_usec(const ConductorSubscription *subscription);
  * pool or, where that has no credit for it, handed back. -EBADMSG: it is not that; then nothing is
  * known of what it may have brought (conductor_suspect). */
 int conductor_take(ConductorSubscription *subscription, Slice body, unsigned *ret_n);
-/* A poll's callback: all it brought goes to the pool in one call. */
+/* A holding whose input has been fetched: to the pool, or back to the server. */
+void conductor_deliver(ConductorTask *holding);
 
 /* conductor-settle.c */
 
@@ -210,6 +221,8 @@ void clock_add(ConductorTask *holding);
  */
 void watch_run(Conductor *conductor, usec_t now_usec);
 void watch_free(Conductor *conductor);
+/* A cancelled task is noticed within this. */
+usec_t watch_delay_usec(const Conductor *conductor);
 
 /* conductor-sweep.c */
 
@@ -222,6 +235,16 @@ void conductor_suspect(ConductorSubscription *subscription);
 
 /* At start: every HELD entry of a predecessor is handed back, or failed as poison. */
 void conductor_recover(Conductor *conductor);
+
+/* conductor-progress.c */
+
+/* Where the source is told to: a throttled line of the task's log. */
+void progress_report(ConductorTask *holding, Slice progress);
+
+/* conductor-depth.c */
+
+/* Someone looks at the subscription's status: its n_queued is kept up to date for a while. */
+void depth_want(ConductorSubscription *subscription);
 
 /* conductor-payload.c */
 
