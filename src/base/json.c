@@ -13,6 +13,13 @@ typedef struct Check {
         uint64_t objects[(JSON_DEPTH_MAX + 63) / 64];
 } Check;
 
+static const char too_deep[] = "nested too deeply";
+
+bool json_error_is_depth(const JsonError *error)
+{
+        return error->message == too_deep;
+}
+
 static bool check_refuse(Check *check, const char *position, const char *message)
 {
         check->position = position;
@@ -162,7 +169,7 @@ static CheckStep check_open(Check *check, bool object)
         uint64_t bit = UINT64_C(1) << (check->depth % 64);
 
         if (check->depth == JSON_DEPTH_MAX) {
-                (void)check_refuse(check, check->position, "nested too deeply");
+                (void)check_refuse(check, check->position, too_deep);
                 return CHECK_REFUSED;
         }
         if (object)

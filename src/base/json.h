@@ -33,6 +33,8 @@ typedef struct JsonError {
  * (may be NULL). Refuses invalid UTF-8, lone surrogate escapes are accepted as RFC 8259 does,
  * depth over JSON_DEPTH_MAX, control characters in strings, leading zeros, trailing bytes. */
 int json_check(Slice text, JsonError *ret_error);
+/* Refused for its depth alone: as far as that it is well-formed. */
+bool json_error_is_depth(const JsonError *error);
 
 /* The walks below are for text that json_check accepted (white space at the ends is fine); from
  * other text they get nonsense but never leave it. json-c owns the name json_type. */

@@ -112,6 +112,7 @@ struct Conductor {
         struct ConductorClock *clock; /* conductor-clock.c's, with what watch needs */
         struct ConductorSweep *sweep; /* conductor-sweep.c's */
         uint64_t n_resent, n_settled;
+        Buffer scratch; /* of a call; cleared before use */
         char problem[512];
 };
 
@@ -145,6 +146,8 @@ void conductor_poll_all(Conductor *conductor);
  * only then conductor_take). The pool's new credit comes in between, so whether there is room for
  * what was reserved shows when the update is sent (has_room; if not: unreserve, and a plain
  * update). */
+/* Of its credit, what nothing under way keeps. */
+unsigned subscription_free_places(const ConductorSubscription *subscription);
 bool subscription_reserve(ConductorSubscription *subscription);
 bool subscription_has_room(const ConductorSubscription *subscription);
 void subscription_unreserve(ConductorSubscription *subscription, unsigned n);

@@ -47,7 +47,7 @@ struct Poll {
         unsigned n_refused; /* in a row */
 };
 
-static unsigned free_places(const ConductorSubscription *subscription)
+unsigned subscription_free_places(const ConductorSubscription *subscription)
 {
         return subscription->credit > subscription->n_reserved
                        ? subscription->credit - subscription->n_reserved
@@ -172,7 +172,7 @@ static int start(Poll *poll, unsigned count, usec_t timeout_usec)
 static int start_for_credit(Poll *poll, unsigned n_idle)
 {
         const ConductorSubscription *subscription = poll->subscription;
-        unsigned places = free_places(subscription);
+        unsigned places = subscription_free_places(subscription);
         usec_t timeout = MIN(subscription->poll_timeout_usec, POLL_TIMEOUT_MAX_USEC);
 
         if (poll->more || timeout == 0)
@@ -226,13 +226,13 @@ void subscription_poll(ConductorSubscription *subscription)
 
         if (!may_poll(subscription))
                 return;
-        if (free_places(subscription) == 0 && !subscription->domain)
+        if (subscription_free_places(subscription) == 0 && !subscription->domain)
                 return;
         n_idle = count_idle(subscription);
         now = clock_monotonic_usec();
         for (size_t i = 0; i < subscription->n_types && n_idle > 0; i++) {
                 Poll *poll = subscription->polls[(subscription->turn + i) % subscription->n_types];
-                unsigned places = free_places(subscription);
+                unsigned places = subscription_free_places(subscription);
                 usec_t due = places > 0 ? poll->due_usec : keep_alive_usec(poll);
                 int r;
 

@@ -332,6 +332,7 @@ static void conductor_free(Source *source)
         (void)outbox_close(conductor->outbox);
         (void)server_free(conductor->server);
         table_deinit(&conductor->tasks);
+        buffer_deinit(&conductor->scratch);
         (void)config_source_free(conductor->config);
         (void)sd_event_unref(conductor->event);
         free(conductor->source.name);
@@ -425,6 +426,7 @@ int conductor_new(Source **ret, const ConductorOptions *options, const ConfigSou
         conductor->event = sd_event_ref(options->event);
         conductor->has_update_v2 = true;
         conductor->poll_wake_usec = USEC_INFINITY;
+        conductor->scratch = BUFFER_NULL(OUTBOX_HEAD_MAX);
         list_init(&conductor->subscriptions);
         if ((r = copy_identity(conductor, options, config)) < 0 ||
             (r = conductor_start(conductor, options, ret_error)) < 0)

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* An answer with tasks → tasks in hand. This is the hot path: one pass to check the answer, one to
+ * cut the few members that matter; the rest reaches the handler as the server sent it. */
+
+#include "source/conductor-internal.h"
+
+#include "base/log.h"
+
+/* Tasks handed to the pool in one call. */
+#define TAKE_GROUP 64
+
+/* The members of a task object that matter here, raw. */
+typedef struct TaskFields {
+        Slice id, type, definition_name, workflow_id, retry_count, poll_count, scheduled_time;
+        Slice response_timeout, callback_after, output, definition, external_input;
+} TaskFields;
+
+static const struct {
+        const char *key;
+        size_t size;
+        size_t offset;
+} field_rows[] = {
+#define FIELD(name, member)                                                                     \
+        {                                                                                       \
+                .key = (name), .size = sizeof(name) - 1, .offset = offsetof(TaskFields, member) \
+        }
+        FIELD("taskId", id),
+        FIELD("taskType", type),
+        FIELD("taskDefName", definition_name),
+        FIELD("workflowInstanceId", workflow_id),
+        FIELD("retryCount", retry_count),
+        FIELD("pollCount", poll_count),
+        FIELD("scheduledTime", scheduled_time),
+        FIELD("responseTimeoutSeconds", response_timeout),
+        FIELD("callbackAfterSeconds", callback_after),
+        FIELD("outputData", output),
+        FIELD("taskDefinition", definition),
+        FIELD("externalInputPayloadStoragePath", external_input),
+#undef FIELD
+};
+
+/* Keys with escapes are nobody's: the server writes its own names plainly. */
+static void cut_fields(Slice object, TaskFields *ret)
+{
+        Slice key, value;
+
+        *ret = (TaskFields){ 0 };
+        JSON_FOREACH_MEMBER (key, value, object) {
+                for (size_t i = 0; i < ELEMENTSOF(field_rows); i++)
+                        if (key.size == field_rows[i].size &&
+                            memcmp(key.data, field_rows[i].key, key.size) == 0) {
+                                *(Slice *)((char *)ret + field_rows[i].offset) = value;
+                                break;
+                        }
+        }
+}
+
+static int64_t number_or_zero(Slice value)
+{
+        int64_t number;
+
+        return value.data && json_to_int64(value, &number) >= 0 ? number : 0;
+}
+
+/* An id or a type: -EBADMSG where it is none. */
+static int copy_name(Slice value, char **ret)
+{
+        int r = value.data ? json_decode_string(value, ret) : -EINVAL;
+
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return -EBADMSG;
+        if (**ret == '\0') {
+                free(TAKE_PTR(*ret));
+                return -EBADMSG;
+        }
+        return 0;
+}
+
+/* The object as one line, as workers want it: servers send it so, proxies may not. */
+static int make_task(Slice object, const TaskFields *fields, Task **ret)
+{
+        _cleanup_free_ char *id = NULL, *type = NULL;
+        Buffer line = BUFFER_NULL(HTTP_ANSWER_MAX);
+        int r;
+
+        if ((r = copy_name(fields->id, &id)) < 0)
+                return r;
+        r = copy_name(fields->type.data ? fields->type : fields->definition_name, &type);
+        if (r < 0)
+                return r;
+        if (memchr(object.data, '\n', object.size)) {
+                r = json_append_compact(&line, object);
+                object = buffer_slice(&line);
+        }
+        if (r >= 0)
+                r = task_new(ret, id, type, object);
+        buffer_deinit(&line);
+        return r;
+}
+
+static int hold(ConductorTask *holding)
+{
+        const ConductorSubscription *subscription = holding->subscription;
+        Conductor *conductor = subscription->conductor;
+        MessageHead head = {
+                .workflow_id = holding->workflow_id,
+                .type = slice_from_string(holding->task->type),
+                .domain = slice_from_string(subscription->domain),
+                .worker_id = slice_from_string(subscription->worker_id),
+                .poll_count = holding->task->poll_count,
+        };
+        int r;
+
+        buffer_clear(&conductor->scratch);
+        r = message_head_append(&conductor->scratch, &head);
+        if (r >= 0)
+                r = outbox_hold(conductor->outbox, holding->task->id,
+                                buffer_slice(&conductor->scratch), &holding->entry);
+        if (r >= 0)
+                holding->entry->userdata = holding;
+        return r;
+}
+
+static int add_to_tables(ConductorTask *holding)
+{
+        ConductorSubscription *subscription = holding->subscription;
+        int r = table_insert(&subscription->conductor->tasks, &holding->by_id,
+                             holding->task->id_hash);
+
+        if (r < 0)
+                return r;
+        list_append(&subscription->tasks, &holding->link);
+        subscription->n_tasks++;
+        return 0;
+}
+
+/* fields: of task->json. */
+static void fill_holding(ConductorTask *holding, const TaskFields *fields)
+{
+        Slice poll_timeout = SLICE_NULL;
+        Task *task = holding->task;
+
+        task->retry_count = (unsigned)CLAMP(number_or_zero(fields->retry_count), 0, INT32_MAX);
+        task->poll_count = (unsigned)CLAMP(number_or_zero(fields->poll_count), 0, INT32_MAX);
+        task->scheduled_msec = number_or_zero(fields->scheduled_time);
+        holding->output = fields->output;
+        holding->response_timeout_sec = number_or_zero(fields->response_timeout);
+        holding->callback_after_sec = number_or_zero(fields->callback_after);
+        if (json_type_of(fields->definition) == JSON_OBJECT)
+                poll_timeout = json_member(fields->definition, "pollTimeoutSeconds");
+        holding->poll_timeout_sec = number_or_zero(poll_timeout);
+}
+
+/* Takes over the task's reference. */
+static int holding_new(ConductorTask **ret, ConductorSubscription *subscription, Task *task)
+{
+        ConductorTask *holding = malloc(sizeof(*holding));
+        TaskFields fields;
+        int r;
+
+        if (!holding) {
+                task_unref(task);
+                return -ENOMEM;
+        }
+        *holding = (ConductorTask){
+                .subscription = conductor_subscription_ref(subscription),
+                .task = task,
+                .taken_usec = clock_monotonic_usec(),
+                .lease_usec = USEC_INFINITY,
+                .watch_usec = USEC_INFINITY,
+        };
+        task->holding = holding;
+        cut_fields(task->json, &fields);
+        fill_holding(holding, &fields);
+        r = json_raw_string(fields.workflow_id, &holding->workflow_id) < 0 ? -EBADMSG : 0;
+        if (r >= 0)
+                r = add_to_tables(holding);
+        if (r >= 0)
+                r = hold(holding);
+        if (r < 0) {
+                (void)conductor_task_free(holding);
+                return r;
+        }
+        clock_add(holding);
+        *ret = holding;
+        return 0;
+}
+
+/* To the pool */
+
+typedef struct Delivery {
+        ConductorSubscription *subscription;
+        Task *tasks[TAKE_GROUP];
+        size_t n;
+} Delivery;
+
+static void give_back(ConductorTask *holding)
+{
+        const Task *task = holding->task;
+
+        log_event(LOG_INFO,
+                  (&(LogFields){ .pool = holding->subscription->pool,
+                                 .task_id = task->id,
+                                 .task_type = task->type,
+                                 .status = "HANDED_BACK" }),
+                  "task %s (%s) handed back: the pool has no place for it", task->id, task->type);
+        if (conductor_hand_back(holding, false) < 0)
+                log_full(LOG_ERR, -ENOMEM,
+                         &(LogFields){ .pool = holding->subscription->pool, .task_id = task->id },
+                         "cannot hand back task %s, its response timeout will: %m", task->id);
+}
+
+static void flush(Delivery *delivery)
+{
+        ConductorSubscription *subscription = delivery->subscription;
+        size_t n = delivery->n;
+
+        if (n == 0)
+                return;
+        delivery->n = 0;
+        subscription->credit -= (unsigned)n;
+        subscription->callbacks.on_tasks(&subscription->subscription, delivery->tasks, n,
+                                         subscription->userdata);
+}
+
+static void deliver(Delivery *delivery, ConductorTask *holding)
+{
+        if (subscription_free_places(delivery->subscription) <= delivery->n) {
+                give_back(holding);
+                return;
+        }
+        delivery->tasks[delivery->n++] = task_ref(holding->task);
+        if (delivery->n == TAKE_GROUP)
+                flush(delivery);
+}
+
+void conductor_deliver(ConductorTask *holding)
+{
+        Delivery delivery = { .subscription = holding->subscription };
+
+        subscription_unreserve(holding->subscription, 1);
+        deliver(&delivery, holding);
+        flush(&delivery);
+}
+
+/* Answers */
+
+/* A task that no handler can be given: it would come again and again if it just went back. */
+static int refuse_task(ConductorSubscription *subscription, Slice object, const TaskFields *fields,
+                       const char *why)
+{
+        _cleanup_(outcome_freep) Outcome *outcome = NULL;
+        Settlement settlement = { .started_msec = clock_epoch_msec() };
+        Buffer stub = BUFFER_NULL(OUTBOX_HEAD_MAX);
+        ConductorTask *holding;
+        TaskFields of_stub;
+        Task *task = NULL;
+        int r;
+
+        r = buffer_appendf(&stub, "{\"taskId\":%.*s,\"workflowInstanceId\":%.*s}",
+                           (int)fields->id.size, fields->id.data, (int)fields->workflow_id.size,
+                           fields->workflow_id.data);
+        if (r < 0 || (r = json_check(buffer_slice(&stub), NULL)) < 0)
+                goto finish;
+        cut_fields(buffer_slice(&stub), &of_stub);
+        of_stub.type = fields->type.data ? fields->type : fields->definition_name;
+        r = make_task(buffer_slice(&stub), &of_stub, &task);
+        if (r >= 0)
+                r = holding_new(&holding, subscription, task);
+        if (r < 0)
+                goto finish;
+        r = outcome_newf(&outcome, TASK_FAILED_WITH_TERMINAL_ERROR,
+                         "the task (%zu bytes) cannot be given to a handler: %s", object.size, why);
+        if (r < 0)
+                goto finish;
+        settlement.ended_msec = settlement.started_msec;
+        log_event(LOG_ERR,
+                  (&(LogFields){ .pool = subscription->pool,
+                                 .task_id = task->id,
+                                 .task_type = task->type }),
+                  "task %s (%s) fails: %.*s", task->id, task->type, (int)outcome->reason.size,
+                  outcome->reason.data);
+        conductor_settle(&subscription->subscription, task, TAKE_PTR(outcome), &settlement);
+finish:
+        buffer_deinit(&stub);
+        return r;
+}
+
+static int take_one(Delivery *delivery, Slice object)
+{
+        ConductorSubscription *subscription = delivery->subscription;
+        ConductorTask *holding;
+        TaskFields fields;
+        Slice id;
+        Task *task;
+        int r;
+
+        if (json_type_of(object) != JSON_OBJECT)
+                return -EBADMSG;
+        cut_fields(object, &fields);
+        /* a requeue gives tasks in progress out a second time (measured): it is being done */
+        if (json_raw_string(fields.id, &id) >= 0 &&
+            conductor_find_task(subscription->conductor, id))
+                return 0;
+        if (object.size > TASK_MESSAGE_MAX)
+                return refuse_task(subscription, object, &fields, "it is over 16 MiB");
+        r = make_task(object, &fields, &task);
+        if (r >= 0)
+                r = holding_new(&holding, subscription, task);
+        if (r < 0)
+                return r;
+        subscription->status.n_polled++;
+        if (fields.external_input.data && json_type_of(fields.external_input) == JSON_STRING) {
+                (void)subscription_reserve(subscription);
+                return payload_fetch_input(holding);
+        }
+        deliver(delivery, holding);
+        return 0;
+}
+
+/* The answer is deeper than any handler is given: its tasks one by one, those that are not. */
+static int take_deep(Delivery *delivery, Slice object)
+{
+        TaskFields fields;
+
+        if (json_check(object, NULL) >= 0)
+                return take_one(delivery, object);
+        cut_fields(object, &fields);
+        return refuse_task(delivery->subscription, object, &fields,
+                           "it is nested more deeply than 900 levels");
+}
+
+int conductor_take(ConductorSubscription *subscription, Slice body, unsigned *ret_n)
+{
+        Delivery delivery = { .subscription = subscription };
+        int (*take)(Delivery * delivery, Slice object) = take_one;
+        JsonError error = { 0 };
+        int r = 0, failed = 0;
+        unsigned n = 0;
+
+        if (json_check(body, &error) < 0) {
+                if (!json_error_is_depth(&error))
+                        return -EBADMSG;
+                take = take_deep;
+        }
+        if (json_type_of(body) == JSON_ARRAY) {
+                Slice object;
+
+                JSON_FOREACH_ELEMENT (object, body) {
+                        r = take(&delivery, object);
+                        if (r < 0)
+                                failed = r;
+                        else
+                                n++;
+                }
+        } else {
+                failed = take(&delivery, body);
+                n = failed >= 0;
+        }
+        flush(&delivery);
+        if (failed < 0) {
+                log_full(LOG_ERR, failed, &(LogFields){ .pool = subscription->pool },
+                         "cannot take a task that the server gave out: %m");
+                conductor_suspect(subscription);
+        }
+        if (failed == -EBADMSG && n == 0)
+                return failed;
+        *ret_n = n;
+        return 0;
+}
