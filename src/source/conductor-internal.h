@@ -10,6 +10,8 @@
  *   conductor-settle.c    settle, release: what the pool says → WAITING in the outbox
  *   conductor-send.c      WAITING → the server: update, update-v2, log lines; again until accepted
  *   conductor-clock.c     one timer for all tasks in hand: leases, watch
+ *   conductor-fetch.c     which calls that may bring tasks are under way
+ *   conductor-view.c      what the server says about a task (pure)
  *   conductor-watch.c     asks which of the tasks that run longer are still wanted
  *   conductor-sweep.c     finds tasks that were handed out in an answer that was never read
  *   conductor-recover.c   tasks that a dead predecessor had in hand
@@ -42,6 +44,14 @@ typedef struct ConductorSubscription ConductorSubscription;
 typedef struct ConductorTask ConductorTask;
 typedef struct Poll Poll;
 
+/* A call under way that may bring tasks (a poll, an update-v2), in the order of their starts. A
+ * task that the server calls ours and that we do not know of is stranded only if no call that was
+ * under way when the server said so can still bring it. */
+typedef struct FetchMark {
+        ListLink link;
+        uint64_t number;
+} FetchMark;
+
 /* A task in our hands: from the answer that brought it until the server has accepted what became
  * of it. Slices point into task->json. */
 struct ConductorTask {
@@ -58,11 +68,14 @@ struct ConductorTask {
         int64_t response_timeout_sec; /* 0: none */
         int64_t poll_timeout_sec;     /* of its definition; 0: none */
         int64_t callback_after_sec;
-        usec_t taken_usec; /* monotonic */
-        usec_t lease_usec; /* when its lease is extended next; USEC_INFINITY: never */
-        usec_t watch_usec; /* when the server is asked about it next */
-        bool extending;    /* an extension is under way */
-        TaskStatus status; /* as settled */
+        usec_t taken_usec;   /* monotonic */
+        usec_t lease_usec;   /* when its lease is extended next; USEC_INFINITY: never */
+        usec_t watch_usec;   /* when the server is asked about it next */
+        ListLink lease_link; /* of those whose lease is to be extended now */
+        ListLink watch_link; /* of those that the server is to be asked about now */
+        bool extending;      /* an extension is under way */
+        usec_t logged_usec;  /* when its last line of progress was sent; 0: none yet */
+        TaskStatus status;   /* as settled */
 };
 
 struct ConductorSubscription {
@@ -109,8 +122,12 @@ struct Conductor {
         usec_t poll_wake_usec; /* what it is set to */
 
         struct ConductorSend *send;   /* conductor-send.c's */
-        struct ConductorClock *clock; /* conductor-clock.c's, with what watch needs */
-        struct ConductorSweep *sweep; /* conductor-sweep.c's */
+        struct ConductorClock *clock; /* conductor-clock.c's */
+        struct ConductorWatch *watch;
+        struct ConductorProgress *progress;
+        struct ConductorSweep *sweep;
+        ListLink fetches; /* FetchMark */
+        uint64_t n_fetches;
         uint64_t n_resent, n_settled;
         Buffer scratch; /* of a call; cleared before use */
         char problem[512];
@@ -213,17 +230,26 @@ usec_t send_busy_until_usec(const Conductor *conductor);
 
 /* conductor-clock.c */
 
+/* With watch and progress; free: NULL parts are fine. */
 int clock_new(Conductor *conductor);
 void clock_free(Conductor *conductor);
 /* A task came into the pool's hands: its lease and watch times are set. */
 void clock_add(ConductorTask *holding);
+/* It has left them: conductor_task_unlink calls it. */
+void clock_remove(ConductorTask *holding);
+/* Looks at lease_usec and watch_usec of the tasks again by then, if not before. */
+void clock_wake(Conductor *conductor, usec_t at_usec);
+/* How often the clock looks at the tasks in hand at most, so that much of what is due goes at once.
+ */
+#define CLOCK_TICK_USEC (200 * USEC_PER_MSEC)
 
 /* conductor-watch.c; the clock calls it. */
 
 /* Asks about the tasks whose watch_usec has come, and tells the pool of those that are not wanted.
  */
-void watch_run(Conductor *conductor, usec_t now_usec);
+int watch_new(Conductor *conductor);
 void watch_free(Conductor *conductor);
+void watch_run(Conductor *conductor, usec_t now_usec);
 /* A cancelled task is noticed within this. */
 usec_t watch_delay_usec(const Conductor *conductor);
 
@@ -231,8 +257,40 @@ usec_t watch_delay_usec(const Conductor *conductor);
 
 int sweep_new(Conductor *conductor);
 void sweep_free(Conductor *conductor);
+/* Whether such tasks are found: the worker ids are ours alone, and the server has an index. */
+bool sweep_is_on(const Conductor *conductor);
+/* The subscription is going: nothing is looked for on its behalf. */
+void sweep_forget(ConductorSubscription *subscription);
 /* Tasks may have been handed to us that we do not know of: looks at once, after 5 s, after 30 s. */
 void conductor_suspect(ConductorSubscription *subscription);
+
+/* conductor-fetch.c */
+
+/* Around every call that may bring tasks: from its start until what it brought has been taken. */
+void fetch_begin(Conductor *conductor, FetchMark *mark);
+void fetch_end(FetchMark *mark);
+/* Whether a call that was begun up to this number (conductor->n_fetches of then) is under way. */
+bool fetch_is_under_way(const Conductor *conductor, uint64_t number);
+
+/* conductor-view.c: pure */
+
+/* Members of a task object or of a task summary; SLICE_NULL or 0: not there. Texts are as in the
+ * JSON, without quotes: to be compared by json_key_is. */
+typedef struct TaskView {
+        Slice id;
+        Slice status;
+        Slice type;
+        Slice workflow_id;
+        Slice worker_id;
+        Slice domain;
+        Slice output; /* raw */
+        int64_t poll_count;
+        int64_t scheduled_msec;
+        int64_t poll_timeout_sec; /* of its definition */
+} TaskView;
+/* object: text that json_check accepted. -EBADMSG: it is no task. */
+int task_view_parse(Slice object, TaskView *ret);
+bool task_view_is_held_by(const TaskView *view, const char *worker_id);
 
 /* conductor-recover.c */
 

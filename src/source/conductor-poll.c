@@ -36,6 +36,7 @@ struct Poll {
         const char *type;                    /* the subscription's */
         char *path;                          /* up to the value of count */
         ServerCall *call;
+        FetchMark fetch;
         unsigned count; /* asked for, and places kept, by the call under way */
         bool waits;     /* the call under way waits at the server */
         usec_t timeout_usec;
@@ -138,6 +139,7 @@ static void on_answer(ServerCall *call, Verdict verdict, const HttpAnswer *answe
                 if (verdict != VERDICT_AWAY)
                         pause_refused(poll, answer, now);
         }
+        fetch_end(&poll->fetch);
         subscription_poll(subscription);
         (void)conductor_subscription_unref(subscription);
 }
@@ -161,6 +163,7 @@ static int start(Poll *poll, unsigned count, usec_t timeout_usec)
         if (r < 0)
                 return r;
         (void)conductor_subscription_ref(poll->subscription);
+        fetch_begin(poll->subscription->conductor, &poll->fetch);
         poll->count = count;
         poll->subscription->n_reserved += count;
         poll->waits = timeout_usec > 0;
@@ -353,6 +356,7 @@ void poll_abort(Poll *poll)
         if (!poll_is_running(poll))
                 return;
         poll->call = server_call_free(poll->call);
+        fetch_end(&poll->fetch);
         (void)conductor_subscription_unref(poll->subscription);
 }
 
@@ -361,6 +365,7 @@ Poll *poll_free(Poll *poll)
         if (!poll)
                 return NULL;
         (void)server_call_free(poll->call);
+        fetch_end(&poll->fetch);
         free(poll->path);
         free(poll);
         return NULL;
