@@ -6,6 +6,7 @@
 #include "base/strv.h"
 #include "config/check.h"
 #include "config/object.h"
+#include "config/secret.h"
 #include "config/suggest.h"
 #include "config/value.h"
 
@@ -31,10 +32,7 @@ ConfigOrigin check_place(const ConfigPool *pool, const char *key)
 
         if (origin.kind == ORIGIN_DEFAULTS || origin.kind == ORIGIN_FILE)
                 return origin;
-        for (size_t i = 0; i < pool->origins->files->n_paths; i++)
-                if (streq(pool->origins->files->paths[i], pool->file))
-                        return (ConfigOrigin){ ORIGIN_FILE, i, pool->line };
-        return (ConfigOrigin){ ORIGIN_FILE, 0, 0 };
+        return origins_place(pool->origins, pool->file, pool->line);
 }
 
 static void _printf_(5, 6) add(Findings *findings, FindingKind kind, const ConfigPool *pool,
@@ -171,6 +169,18 @@ static void check_required(Findings *findings, const ConfigPool *pool)
                         error(findings, pool, rows[i].key, "is missing");
 }
 
+/* The daemon keeps a task's lease while it believes that the handler works. */
+static int check_lease(const ConfigPool *pool, const char **ret_key, char **ret_message)
+{
+        if (pool->source_type != SOURCE_CONDUCTOR || pool->task_timeout_usec != USEC_INFINITY ||
+            pool->watchdog_usec > 0)
+                return 0;
+        *ret_key = "task_timeout";
+        return value_refuse(ret_message,
+                            "infinity needs watchdog, else a task that hangs is kept from other "
+                            "workers for ever: set watchdog, or a task_timeout");
+}
+
 int check_values(const ConfigPool *pool, const char **ret_key, char **ret_message)
 {
         const struct {
@@ -197,7 +207,7 @@ int check_values(const ConfigPool *pool, const char **ret_key, char **ret_messag
                 return value_refuse(ret_message, "a per-task command does one task at a time: set "
                                                  "workers instead");
         }
-        return 0;
+        return check_lease(pool, ret_key, ret_message);
 }
 
 int check_pool(Findings *findings, ConfigPool *pool)
@@ -222,6 +232,84 @@ int check_pool(Findings *findings, ConfigPool *pool)
         return MIN(r, 0);
 }
 
+/* Keys that mean nothing for its source: taken back if they come from defaults. */
+static int settle_source_keys(Findings *findings, ConfigPool *pool)
+{
+        size_t n;
+        const SchemaRow *rows = schema_rows(SCHEMA_POOL, &n);
+
+        for (size_t i = 0; i < n; i++) {
+                if (rows[i].sources == 0 || (rows[i].sources & 1u << pool->source_type))
+                        continue;
+                if (own(pool, rows[i].key)) {
+                        error(findings, pool, rows[i].key, "%s",
+                              pool->source_type == SOURCE_QUEUE
+                                      ? "means nothing for a queue, only for a source of type "
+                                        "\"conductor\": remove it"
+                                      : "means nothing for a Conductor server, whose task "
+                                        "definition says how a task is retried: remove it");
+                        continue;
+                }
+                int r = reset(pool, rows[i].key);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* What a task type must not have because it becomes part of an URL's path: servers refuse these
+ * even in their encoded form. */
+static void check_type_names(Findings *findings, const ConfigPool *pool)
+{
+        STRV_FOREACH (type, pool->task_type) {
+                if (strpbrk(*type, "/\\"))
+                        error(findings, pool, "task_type",
+                              "'%s' has a %s, and tasks of such a type cannot be polled from a "
+                              "Conductor server: rename the type there",
+                              *type, strchr(*type, '/') ? "/" : "\\");
+                else if (streq(*type, ".") || streq(*type, ".."))
+                        error(findings, pool, "task_type",
+                              "tasks of type '%s' cannot be polled from a Conductor server: "
+                              "rename the type there",
+                              *type);
+        }
+}
+
+static int check_credentials(Findings *findings, const ConfigPool *pool, bool elsewhere)
+{
+        STRV_FOREACH (name, pool->credentials) {
+                _cleanup_free_ char *message = NULL;
+                bool warn = elsewhere && !secret_folder();
+
+                int r = secret_check_credential(*name, &message);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        add(findings, warn ? FINDING_WARNING : FINDING_ERROR, pool, "credentials",
+                            "%s", message);
+        }
+        return 0;
+}
+
+static int settle_source(Findings *findings, ConfigPool *pool, const ConfigSource *source)
+{
+        _cleanup_free_ char *message = NULL;
+        const char *key;
+
+        pool->source_type = source->type;
+        int r = settle_source_keys(findings, pool);
+        if (r < 0 || source->type != SOURCE_CONDUCTOR)
+                return r;
+        check_type_names(findings, pool);
+        if (pool->pass_credentials && !source->conductor.auth.key_id)
+                add(findings, FINDING_WARNING, pool, "pass_credentials",
+                    "has no effect: source '%s' has no auth", source->name);
+        r = check_lease(pool, &key, &message);
+        if (r > 0)
+                error(findings, pool, key, "%s", message);
+        return MIN(r, 0);
+}
+
 /* A type on a source, and who serves it. */
 typedef struct Service {
         const ConfigPool *pool;
@@ -236,6 +324,8 @@ static int compare_services(const void *left, const void *right)
 
         if (c == 0)
                 c = strcmp(a->type, b->type);
+        if (c == 0)
+                c = strcmp(a->pool->domain ?: "", b->pool->domain ?: "");
         if (c == 0)
                 c = a->sequence < b->sequence ? -1 : 1;
         return c;
@@ -272,7 +362,8 @@ static int check_types(Findings *findings, const Config *config)
                 char place[512];
 
                 if (!streq(first->pool->source, second->pool->source) ||
-                    !streq(first->type, second->type))
+                    !streq(first->type, second->type) ||
+                    !streq(first->pool->domain ?: "", second->pool->domain ?: ""))
                         continue;
                 error(findings, second->pool, "task_type",
                       "'%s' of source '%s' is served by pool '%s' already (%s)", second->type,
@@ -292,12 +383,19 @@ static const char *nearest_source(const Config *config, const char *name)
         return suggest_word(names, name);
 }
 
-int check_pools(Findings *findings, const Config *config, bool complete)
+int check_pools(Findings *findings, const Config *config, bool complete, bool elsewhere)
 {
-        for (size_t i = 0; i < config->n_pools && complete; i++) {
-                const ConfigPool *pool = config->pools[i];
+        for (size_t i = 0; i < config->n_pools; i++) {
+                ConfigPool *pool = config->pools[i];
+                const ConfigSource *source =
+                        pool->source ? config_find_source(config, pool->source) : NULL;
 
-                if (!pool->source || config_find_source(config, pool->source))
+                int r = check_credentials(findings, pool, elsewhere);
+                if (r >= 0 && source)
+                        r = settle_source(findings, pool, source);
+                if (r < 0)
+                        return r;
+                if (!pool->source || source || !complete)
                         continue;
                 const char *near = nearest_source(config, pool->source);
                 error(findings, pool, "source", "no source '%s'%s%s%s", pool->source,

@@ -15,9 +15,10 @@ int check_pool(Findings *findings, ConfigPool *pool);
 /* Pairs of values, as they are after any change: NULL, or fresh text about *ret_key (static). */
 int check_values(const ConfigPool *pool, const char **ret_key, char **ret_message);
 
-/* Sources that exist, task types that belong to one pool. complete: every file could be read, so a
- * name that is missing is missing. */
-int check_pools(Findings *findings, const Config *config, bool complete);
+/* Sources that exist, what their type means for the pools on them, task types that belong to one
+ * pool. complete: every file could be read, so a name that is missing is missing. elsewhere: as of
+ * check_source. */
+int check_pools(Findings *findings, const Config *config, bool complete, bool elsewhere);
 
 /* Where a key of the pool was set, or else the pool. */
 ConfigOrigin check_place(const ConfigPool *pool, const char *key);

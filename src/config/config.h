@@ -51,9 +51,10 @@ struct ConfigPool {
         unsigned line;
 
         char *source;
-        char **task_type; /* at least one; the pool's name if not set */
-        char *domain;     /* Conductor: NULL: none */
-        unsigned batch;   /* Conductor: most tasks in one answer */
+        SourceType source_type;    /* of that source; follows from it */
+        char **task_type;          /* at least one; the pool's name if not set */
+        char *domain;              /* Conductor: NULL: none */
+        unsigned batch;            /* Conductor: most tasks in one answer */
         usec_t poll_timeout_usec;  /* Conductor: how long a poll waits at the server */
         usec_t poll_interval_usec; /* Conductor: pause after a poll that brought nothing */
 
@@ -100,9 +101,11 @@ struct ConfigPool {
                 usec_t cpu_usec;     /* per-task: CPU time; 0: none */
         } limits;
 
-        char **environment;     /* "NAME=value": the file's, then the pool's own, which win */
-        char **environment_own; /* the pool's own alone; the file's may be secret, no dump has it */
+        char **environment; /* "NAME=value": the source's, the file's, the pool's own, which win */
+        char **environment_own; /* the pool's own alone; the rest may be secret, no dump has it */
         char *environment_file; /* NULL: none */
+        char **credentials;     /* names in $CREDENTIALS_DIRECTORY; NULL: none */
+        bool pass_credentials;  /* Conductor: the handler gets those of the source */
         char *working_directory;
         int nice;
         int *terminal_exit_codes;
@@ -125,7 +128,7 @@ struct ConfigSource {
 
         struct {
                 char *url;       /* base of all calls, without a slash at the end */
-                char *worker_id; /* sent as it is; NULL: host:pool:ID, and stranded tasks are found */
+                char *worker_id; /* as it is; NULL: host:pool:ID, and stranded tasks are found */
                 unsigned connections; /* updates under way at a time; polls have their own */
                 char **headers;       /* "Name: value" of every request */
                 struct {
@@ -136,15 +139,18 @@ struct ConfigSource {
                 } tls;
                 char *proxy; /* URL; NULL: none */
                 struct {
-                        char *key_id;        /* NULL: no authentication */
-                        char *secret;        /* text, from secret_file or secret_credential or the
-                                                environment; in no dump */
-                        usec_t refresh_usec; /* the longest a token is used */
+                        char *key_id;            /* NULL: no authentication */
+                        char *secret;            /* text, from one of the two below or the
+                                                    environment; in no dump */
+                        char *secret_file;       /* path */
+                        char *secret_credential; /* name */
+                        usec_t refresh_usec;     /* the longest a token is used */
                 } auth;
                 struct {
                         uint64_t max_bytes;
                         Backoff backoff;   /* between tries of one result */
-                        unsigned attempts; /* answers 500 "not retryable" before it is a dead letter */
+                        unsigned attempts; /* answers 500 "not retryable" before it is a dead letter
+                                            */
                 } outbox;
                 bool progress_log; /* progress of tasks as lines of their log */
         } conductor;
@@ -178,6 +184,10 @@ struct Config {
  * (which exists in both cases; warnings may stand in it after success), or -errno. */
 #define CONFIG_E_INVALID 1
 int config_load(const char *path, Config **ret, ConfigDiagnostics **ret_diagnostics);
+
+/* The same without the environment that the service manager gives the daemon, so to say what a file
+ * is worth but not to run it: credentials that are not there are a warning. */
+int config_load_elsewhere(const char *path, Config **ret, ConfigDiagnostics **ret_diagnostics);
 
 Config *config_ref(Config *config);
 Config *config_unref(Config *config);

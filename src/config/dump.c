@@ -24,6 +24,7 @@ typedef struct DumpObject {
         const void *members;
         const ConfigOrigins *origins;
         unsigned handlers; /* SCHEMA_FOR_* of a pool; rows for others are left out */
+        unsigned sources;  /* SCHEMA_ON_*, likewise; 0: the top level */
 } DumpObject;
 
 static const char *place_of(const ConfigOrigins *origins, ConfigOrigin at)
@@ -43,6 +44,11 @@ static int append_origin(const DumpObject *object, size_t row, Buffer *buffer)
                                       at.line);
         case ORIGIN_SET:
                 return buffer_append_string(buffer, "set");
+        case ORIGIN_ENVIRONMENT: {
+                size_t n;
+                return buffer_appendf(buffer, "environment %s",
+                                      schema_rows(object->scope, &n)[row].variable);
+        }
         default:
                 return buffer_append_string(buffer, "default");
         }
@@ -51,12 +57,17 @@ static int append_origin(const DumpObject *object, size_t row, Buffer *buffer)
 static bool applies(const DumpObject *object, const SchemaRow *row)
 {
         return row->type != SCHEMA_GROUP &&
-               (row->handlers == 0 || object->handlers == 0 || (row->handlers & object->handlers));
+               (row->handlers == 0 || object->handlers == 0 ||
+                (row->handlers & object->handlers)) &&
+               (row->sources == 0 || (row->sources & object->sources));
 }
 
 static int make_value(Dump *dump, const DumpObject *object, const SchemaRow *row)
 {
         buffer_clear(&dump->value);
+        if ((row->flags & SCHEMA_HIDDEN) &&
+            *(char *const *)value_member_const(row, object->members))
+                return buffer_append_string(&dump->value, "\"(not shown)\"");
         return value_append_json(row, object->members, &dump->value);
 }
 
@@ -102,18 +113,23 @@ static int dump_rows_json(Dump *dump, const DumpObject *object)
 
 static DumpObject top_object(const Config *config)
 {
-        return (DumpObject){ SCHEMA_TOP, "", config, config->origins, 0 };
+        return (DumpObject){ SCHEMA_TOP, "", config, config->origins, 0, 0 };
 }
 
 static DumpObject source_object(const ConfigSource *source)
 {
-        return (DumpObject){ SCHEMA_SOURCE, source->name, source, source->origins, 0 };
+        return (DumpObject){ SCHEMA_SOURCE,     source->name, source, source->origins, 0,
+                             1u << source->type };
 }
 
 static DumpObject pool_object(const ConfigPool *pool)
 {
-        return (DumpObject){ SCHEMA_POOL, pool->name, pool, pool->origins,
-                             1u << pool->handler.mode };
+        return (DumpObject){ SCHEMA_POOL,
+                             pool->name,
+                             pool,
+                             pool->origins,
+                             1u << pool->handler.mode,
+                             1u << pool->source_type };
 }
 
 /* Shows each source and pool to `show`, top level first. */
@@ -199,7 +215,8 @@ static int append_row_text(Dump *dump, const DumpObject *object, size_t row, int
                 return r;
         if (slice_is(buffer_slice(&dump->value), "null"))
                 return buffer_appendf(dump->buffer, "%*s# %s is not set\n", indent, "", name);
-        r = buffer_appendf(dump->buffer, "%*s%s = ", indent, "", name);
+        r = buffer_appendf(dump->buffer, "%*s%s%s = ", indent, "",
+                           rows[row].flags & SCHEMA_HIDDEN ? "# " : "", name);
         if (r >= 0)
                 r = append_config_value(dump, &rows[row]);
         if (r >= 0)

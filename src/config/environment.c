@@ -87,23 +87,6 @@ static const char *read_line(char *line, char ***env, int *ret_error)
         return NULL;
 }
 
-static bool check_mode(Findings *findings, ConfigOrigin at, const char *path, const char *file,
-                       const struct stat *st, bool secret)
-{
-        if (secret && (st->st_mode & S_IROTH)) {
-                findings_add(findings, FINDING_ERROR, at, path,
-                             "%s can be read by others, and may hold secrets: chmod o-rwx %s", file,
-                             file);
-                return false;
-        }
-        if (st->st_mode & (S_IWGRP | S_IWOTH)) {
-                findings_add(findings, FINDING_ERROR, at, path,
-                             "%s can be written by more than its owner: chmod go-w %s", file, file);
-                return false;
-        }
-        return true;
-}
-
 int environment_read(Findings *findings, ConfigOrigin at, const char *path, const char *file,
                      bool secret, char ***ret)
 {
@@ -119,8 +102,11 @@ int environment_read(Findings *findings, ConfigOrigin at, const char *path, cons
                 findings_add(findings, FINDING_ERROR, at, path, "%s: %s", file, text_strerror(r));
                 return 0;
         }
-        if (!check_mode(findings, at, path, file, &st, secret))
+        const char *refused = text_refuse_mode(&st, secret);
+        if (refused) {
+                findings_add(findings, FINDING_ERROR, at, path, "%s %s %s", file, refused, file);
                 return 0;
+        }
 
         ConfigOrigin place = { .kind = ORIGIN_FILE };
         r = config_files_add(findings->files, file, &place.file);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include "base/strv.h"
+#include "config/check-source.h"
 #include "config/check.h"
 #include "config/environment.h"
 #include "config/object.h"
@@ -22,6 +23,7 @@ typedef struct Load {
         Config *config;
         ConfigPool *prototype; /* what defaults make of a pool */
         bool complete;         /* no file was left out for its errors */
+        bool elsewhere;        /* not with the daemon's environment */
 } Load;
 
 static void load_deinit(Load *load)
@@ -226,13 +228,6 @@ static int append(void *array, size_t *n, void *item)
         return 0;
 }
 
-static void check_source(Load *load, const ConfigSource *source, Reader *reader,
-                         const config_setting_t *setting)
-{
-        if (object_origin(SCHEMA_SOURCE, source->origins, "type").kind == ORIGIN_DEFAULT)
-                read_error(reader, setting, "type is missing, like type = \"queue\"");
-}
-
 static int load_source(Load *load, Reader *reader, const config_setting_t *setting)
 {
         const char *name = config_setting_name(setting);
@@ -256,9 +251,9 @@ static int load_source(Load *load, Reader *reader, const config_setting_t *setti
         r = read_group(reader, SCHEMA_SOURCE, setting, source, source->origins);
         if (r < 0)
                 return r;
-        check_source(load, source, reader, setting);
-        if (before)
-                return 0;
+        r = check_source(&load->findings, source, load->elsewhere);
+        if (r < 0 || before)
+                return r;
         r = append(&load->config->sources, &load->config->n_sources, source);
         if (r == 0)
                 TAKE_PTR(source);
@@ -379,14 +374,41 @@ static int fill_places(Load *load)
         return r == -ENXIO ? 0 : r;
 }
 
-/* environment: what the file says, and over it what the pool says. */
+static int set_variable(char ***env, const char *name, const char *value)
+{
+        _cleanup_free_ char *assignment = NULL;
+
+        if (!value)
+                return 0;
+        if (asprintf(&assignment, "%s=%s", name, value) < 0) {
+                assignment = NULL;
+                return -ENOMEM;
+        }
+        return strv_set_env(env, assignment);
+}
+
+/* What a handler needs to speak to its server itself. */
+static int add_server(const ConfigSource *source, const ConfigPool *pool, char ***env)
+{
+        if (!source || source->type != SOURCE_CONDUCTOR)
+                return 0;
+        int r = set_variable(env, "CONDUCTOR_SERVER_URL", source->conductor.url);
+        if (r < 0 || !pool->pass_credentials)
+                return r;
+        r = set_variable(env, "CONDUCTOR_AUTH_KEY", source->conductor.auth.key_id);
+        if (r < 0)
+                return r;
+        return set_variable(env, "CONDUCTOR_AUTH_SECRET", source->conductor.auth.secret);
+}
+
+/* environment: that of the source, over it what the file says, over it what the pool says. */
 static int fill_environment(Load *load, ConfigPool *pool)
 {
         _cleanup_(strv_freep) char **env = NULL;
         ConfigOrigin at = check_place(pool, "environment_file");
-        int r = 0;
 
-        if (pool->environment_file)
+        int r = add_server(config_find_source(load->config, pool->source), pool, &env);
+        if (r >= 0 && pool->environment_file)
                 r = environment_read(&load->findings, at, "environment_file",
                                      pool->environment_file, false, &env);
         STRV_FOREACH (assignment, pool->environment_own) {
@@ -413,7 +435,7 @@ static int load_finish(Load *load)
         int r = fill_places(load);
         if (r < 0)
                 return r;
-        r = check_pools(&load->findings, config, load->complete);
+        r = check_pools(&load->findings, config, load->complete, load->elsewhere);
         for (size_t i = 0; i < config->n_pools && r >= 0 && load->findings.n_errors == 0; i++)
                 r = fill_environment(load, config->pools[i]);
         return r;
@@ -433,9 +455,10 @@ static int load_run(Load *load, const char *path)
         return load_finish(load);
 }
 
-int config_load(const char *path, Config **ret, ConfigDiagnostics **ret_diagnostics)
+static int load_and_tell(const char *path, bool elsewhere, Config **ret,
+                         ConfigDiagnostics **ret_diagnostics)
 {
-        Load load = { 0 };
+        Load load = { .elsewhere = elsewhere };
 
         int r = load_run(&load, path);
         bool invalid = load.findings.n_errors > 0;
@@ -445,4 +468,14 @@ int config_load(const char *path, Config **ret, ConfigDiagnostics **ret_diagnost
                 *ret = TAKE_PTR(load.config);
         load_deinit(&load);
         return r < 0 ? r : invalid ? CONFIG_E_INVALID : 0;
+}
+
+int config_load(const char *path, Config **ret, ConfigDiagnostics **ret_diagnostics)
+{
+        return load_and_tell(path, false, ret, ret_diagnostics);
+}
+
+int config_load_elsewhere(const char *path, Config **ret, ConfigDiagnostics **ret_diagnostics)
+{
+        return load_and_tell(path, true, ret, ret_diagnostics);
 }

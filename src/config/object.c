@@ -99,6 +99,7 @@ int pool_copy(const ConfigPool *pool, const char *name, ConfigPool **ret)
                         return -ENOMEM;
         }
         copy->line = pool->line;
+        copy->source_type = pool->source_type;
         *ret = TAKE_PTR(copy);
         return 0;
 }

@@ -73,6 +73,14 @@ int config_origins_copy(const ConfigOrigins *origins, ConfigOrigins **ret)
         return 0;
 }
 
+ConfigOrigin origins_place(const ConfigOrigins *origins, const char *file, unsigned line)
+{
+        for (size_t i = 0; i < origins->files->n_paths; i++)
+                if (streq(origins->files->paths[i], file))
+                        return (ConfigOrigin){ ORIGIN_FILE, i, line };
+        return (ConfigOrigin){ ORIGIN_FILE, 0, 0 };
+}
+
 ConfigOrigins *config_origins_free(ConfigOrigins *origins)
 {
         if (!origins)

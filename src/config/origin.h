@@ -21,10 +21,11 @@ DEFINE_CLEANUP(ConfigFiles *, config_files_unref);
 int config_files_add(ConfigFiles *files, const char *path, uint16_t *ret);
 
 typedef enum ConfigOriginKind {
-        ORIGIN_DEFAULT,  /* built in: no place */
-        ORIGIN_DEFAULTS, /* the group defaults */
-        ORIGIN_FILE,     /* the object's own */
-        ORIGIN_SET,      /* by command, until the next start: no place */
+        ORIGIN_DEFAULT,     /* built in: no place */
+        ORIGIN_DEFAULTS,    /* the group defaults */
+        ORIGIN_FILE,        /* the object's own */
+        ORIGIN_SET,         /* by command, until the next start: no place */
+        ORIGIN_ENVIRONMENT, /* the variable that the row names: no place */
 } ConfigOriginKind;
 
 typedef struct ConfigOrigin {
@@ -42,5 +43,7 @@ struct ConfigOrigins {
 /* All ORIGIN_DEFAULT. files may be NULL. */
 int config_origins_new(ConfigFiles *files, size_t n, ConfigOrigins **ret);
 int config_origins_copy(const ConfigOrigins *origins, ConfigOrigins **ret);
+/* Where an object as a whole stands. */
+ConfigOrigin origins_place(const ConfigOrigins *origins, const char *file, unsigned line);
 ConfigOrigins *config_origins_free(ConfigOrigins *origins);
 DEFINE_CLEANUP(ConfigOrigins *, config_origins_free);

@@ -125,6 +125,28 @@ static int check_task_type(const char *text, char **ret_message)
         return 0;
 }
 
+/* What an entry stands for: *ret is fresh, or NULL if the text itself is the value. */
+static int resolve_entry(const ReadTarget *target, const char *text, int i, char **ret,
+                         char **ret_message)
+{
+        switch (target->row->role) {
+        case SCHEMA_TASK_TYPES:
+                return check_task_type(text, ret_message);
+        case SCHEMA_HEADERS:
+                return resolve_header(text, ret_message);
+        case SCHEMA_CREDENTIAL:
+                return resolve_credential_name(text, ret_message);
+        case SCHEMA_PROGRAM:
+                if (i > 0)
+                        return 0;
+                if (!text[0])
+                        return value_refuse(ret_message, "must not be empty");
+                return resolve_program(target->file, text, ret, ret_message);
+        default:
+                return 0;
+        }
+}
+
 /* One entry of a list: its characters, and what it stands for. *ret is fresh. */
 static int read_entry(const ReadTarget *target, int i, char **ret)
 {
@@ -142,12 +164,8 @@ static int read_entry(const ReadTarget *target, int i, char **ret)
         if (r != 0)
                 return r;
         r = value_check_word(target->row, text, &message);
-        if (r == 0 && target->row->role == SCHEMA_TASK_TYPES)
-                r = check_task_type(text, &message);
-        if (r == 0 && target->row->role == SCHEMA_PROGRAM && i == 0 && !text[0])
-                r = value_refuse(&message, "must not be empty");
-        if (r == 0 && target->row->role == SCHEMA_PROGRAM && i == 0)
-                r = resolve_program(target->file, text, &value, &message);
+        if (r == 0)
+                r = resolve_entry(target, text, i, &value, &message);
         if (r == 0 && !value)
                 value = strdup(text);
         if (r != 0)
@@ -338,6 +356,17 @@ static int resolve(const ReadTarget *target, const char *text, char **ret, char 
                 return read_env_file(target, text, ret);
         case SCHEMA_UNIX_GROUP:
                 return resolve_unix_group(text, ret_message);
+        case SCHEMA_PEM:
+                return resolve_pem(target->file, text, target->row->flags & SCHEMA_SECRET, ret,
+                                   ret_message);
+        case SCHEMA_URL:
+                return resolve_url(text, ret, ret_message);
+        case SCHEMA_PROXY:
+                return resolve_proxy(text, ret_message);
+        case SCHEMA_WORD:
+                return resolve_word(text, ret_message);
+        case SCHEMA_CREDENTIAL:
+                return resolve_credential_name(text, ret_message);
         default:
                 return 0;
         }
@@ -355,7 +384,12 @@ static int read_string(const ReadTarget *target)
         r = check_text(target, target->setting);
         if (r != 0)
                 return r;
-        if (!text[0] && (target->row->flags & SCHEMA_NOT_EMPTY))
+        if (target->row->flags & SCHEMA_HIDDEN)
+                r = value_refuse(&message,
+                                 "a secret does not belong into the configuration: put "
+                                 "it into a file of its own and name that as %s_file",
+                                 target->row->key);
+        else if (!text[0] && (target->row->flags & SCHEMA_NOT_EMPTY))
                 r = value_refuse(&message, "must not be empty");
         else
                 r = resolve(target, text, &value, &message);

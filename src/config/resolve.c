@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include "build-config.h"
 #include "config/resolve.h"
+#include "config/text.h"
 
 /* Where programs are looked up if PATH is not set at all. */
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
@@ -213,6 +214,40 @@ static int check_directory(const char *path, char **ret_message)
 int resolve_directory(const char *file, const char *path, char **ret, char **ret_message)
 {
         return resolve_and_check(file, path, check_directory, ret, ret_message);
+}
+
+/* Bundles of all known authorities have some 250 KB. */
+#define PEM_MAX ((size_t)4 * 1024 * 1024)
+
+static int check_pem(const char *path, bool secret, char **ret_message)
+{
+        _cleanup_free_ char *text = NULL;
+        struct stat st;
+        size_t size;
+
+        int r = text_read(path, PEM_MAX, &text, &size, &st);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return value_refuse(ret_message, "%s: %s", path, text_strerror(r));
+        const char *wrong = text_refuse_mode(&st, secret);
+        if (secret && wrong)
+                return value_refuse(ret_message, "%s %s %s", path, wrong, path);
+        if (!strstr(text, "-----BEGIN "))
+                return value_refuse(ret_message, "%s is not in PEM format", path);
+        return 0;
+}
+
+int resolve_pem(const char *file, const char *path, bool secret, char **ret, char **ret_message)
+{
+        _cleanup_free_ char *absolute = NULL;
+
+        int r = resolve_path(file, path, &absolute);
+        if (r == 0)
+                r = check_pem(absolute, secret, ret_message);
+        if (r == 0)
+                *ret = TAKE_PTR(absolute);
+        return r;
 }
 
 static int check_socket(const char *path, char **ret_message)

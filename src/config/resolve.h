@@ -18,3 +18,17 @@ int resolve_library(const char *file, const char *name, char **ret, char **ret_m
 int resolve_directory(const char *file, const char *path, char **ret, char **ret_message);
 int resolve_socket(const char *file, const char *path, char **ret, char **ret_message);
 int resolve_unix_group(const char *name, char **ret_message);
+/* A file with certificates or keys in PEM. secret: others must not read it. */
+int resolve_pem(const char *file, const char *path, bool secret, char **ret, char **ret_message);
+
+/* Text that becomes part of a URL or a header. */
+
+/* The base of an API: http or https and a host; *ret: without slashes at its end. */
+int resolve_url(const char *text, char **ret, char **ret_message);
+int resolve_proxy(const char *text, char **ret_message);
+int resolve_header(const char *text, char **ret_message);
+/* Printable, of at most RESOLVE_WORD_MAX bytes. */
+#define RESOLVE_WORD_MAX 256
+int resolve_word(const char *text, char **ret_message);
+/* The name of a credential: of a file, without a folder. */
+int resolve_credential_name(const char *text, char **ret_message);

@@ -29,7 +29,7 @@ static const struct {
 };
 static const char end_mark[] = "; end of keys\n";
 
-static const char *change_text(SchemaChange change)
+static const char *change_text(SchemaScope scope, SchemaChange change)
 {
         static const char *const texts[] = {
                 [SCHEMA_LIVE] = "live",
@@ -37,6 +37,8 @@ static const char *change_text(SchemaChange change)
                 [SCHEMA_REPLACE] = "replaces the pool",
                 [SCHEMA_DAEMON] = "needs a restart of the daemon",
         };
+        if (scope == SCHEMA_SOURCE && change == SCHEMA_REPLACE)
+                return "replaces the pools on it";
         return texts[change];
 }
 
@@ -78,7 +80,7 @@ static int append_wrapped(Buffer *page, const char *text)
         return r < 0 ? r : buffer_append_string(page, "\n");
 }
 
-static int append_facts(Buffer *page, const SchemaRow *row)
+static int append_facts(Buffer *page, SchemaScope scope, const SchemaRow *row)
 {
         char range[VALUE_RANGE_MAX];
         int r = buffer_appendf(page, "\t_%s_", schema_type_to_string(row->type));
@@ -92,8 +94,14 @@ static int append_facts(Buffer *page, const SchemaRow *row)
                                    row->fallback ? row->fallback : row->fallback_text);
         if (r >= 0 && row->handlers)
                 r = buffer_appendf(page, "; %s", handlers_text(row->handlers));
+        if (r >= 0 && row->sources)
+                r = buffer_appendf(page, "; %s",
+                                   row->sources == SCHEMA_ON_QUEUE ? "on a queue"
+                                                                   : "on a Conductor server");
+        if (r >= 0 && row->variable)
+                r = buffer_appendf(page, "; *%s* wins over it", row->variable);
         if (r >= 0 && row->type != SCHEMA_GROUP)
-                r = buffer_appendf(page, "; %s", change_text(row->change));
+                r = buffer_appendf(page, "; %s", change_text(scope, row->change));
         return r < 0 ? r : buffer_append_string(page, "\n\n");
 }
 
@@ -104,9 +112,11 @@ static int append_keys(Buffer *page, SchemaScope scope)
         int r = 0;
 
         for (size_t i = 0; i < n && r >= 0; i++) {
+                if (rows[i].flags & SCHEMA_HIDDEN)
+                        continue;
                 r = buffer_appendf(page, "\n*%s*\n", rows[i].key);
                 if (r >= 0)
-                        r = append_facts(page, &rows[i]);
+                        r = append_facts(page, scope, &rows[i]);
                 if (r >= 0)
                         r = append_wrapped(page, rows[i].help);
         }

@@ -11,6 +11,11 @@ static const char *const mode_names[] = { "per-task", "persistent", "library", N
 /* What limits.output may not pass: the largest message anywhere is 16 MiB. */
 #define OUTPUT_MAX (16 * MIB)
 
+/* Most tasks in one answer: more would only make the answer long. */
+#define BATCH_MAX 1000
+/* A Conductor server refuses polls that wait longer. */
+#define POLL_TIMEOUT_MAX (5 * USEC_PER_SEC)
+
 #define POOL(member) offsetof(ConfigPool, member)
 
 static_assert(offsetof(ConfigPool, rate_interval_usec) ==
@@ -38,7 +43,19 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
           .offset = POOL(task_type),
           .fallback_text = "the pool's name",
           .help = "The type of task it executes, or a list of types, which share its capacity "
-                  "fairly. On one source, a type belongs to one pool." },
+                  "fairly. On one source, a type belongs to one pool; at a Conductor server, to "
+                  "one "
+                  "pool for each *domain*." },
+        { .key = "domain",
+          .type = SCHEMA_STRING,
+          .role = SCHEMA_WORD,
+          .change = SCHEMA_REPLACE,
+          .flags = SCHEMA_NOT_EMPTY,
+          .sources = SCHEMA_ON_CONDUCTOR,
+          .offset = POOL(domain),
+          .fallback_text = "none",
+          .help = "The task domain that it polls: it then gets the tasks that a workflow was "
+                  "started with for that domain (*taskToDomain*), and no others." },
         { .key = "handler.mode",
           .type = SCHEMA_ENUM,
           .change = SCHEMA_RESTART,
@@ -156,9 +173,42 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
           .fallback = "10s",
           .help = "How long a worker may take for each step of being stopped: after a cancel, and "
                   "after SIGTERM, before SIGKILL." },
+        { .key = "batch",
+          .type = SCHEMA_UINT,
+          .change = SCHEMA_LIVE,
+          .sources = SCHEMA_ON_CONDUCTOR,
+          .offset = POOL(batch),
+          .minimum = 1,
+          .maximum = BATCH_MAX,
+          .fallback = "20",
+          .help = "Most tasks that are asked for in one poll; never more than the pool has room "
+                  "for. Twenty tasks with the largest inputs that a server hands over (3 MB) "
+                  "are what one answer of 64 MB can carry; with small inputs more "
+                  "makes polling cheaper for pools that finish hundreds of tasks per second." },
+        { .key = "poll_timeout",
+          .type = SCHEMA_DURATION,
+          .change = SCHEMA_LIVE,
+          .sources = SCHEMA_ON_CONDUCTOR,
+          .offset = POOL(poll_timeout_usec),
+          .maximum = POLL_TIMEOUT_MAX,
+          .fallback = "2s",
+          .help = "How long the server keeps a poll waiting for a task. A stop waits so long, "
+                  "too: a poll is never cut off, because it may just have been given a task. "
+                  "Servers refuse more than 5 s. 0: the server answers at once." },
+        { .key = "poll_interval",
+          .type = SCHEMA_DURATION,
+          .change = SCHEMA_LIVE,
+          .sources = SCHEMA_ON_CONDUCTOR,
+          .offset = POOL(poll_interval_usec),
+          .minimum = 10 * 1000,
+          .maximum = 60 * USEC_PER_SEC,
+          .fallback = "100ms",
+          .help = "Pause after a poll that brought nothing and was answered before its time: some "
+                  "servers answer so at once." },
         { .key = "retry.attempts",
           .type = SCHEMA_UINT,
           .change = SCHEMA_LIVE,
+          .sources = SCHEMA_ON_QUEUE,
           .offset = POOL(retry.attempts),
           .minimum = 1,
           .maximum = 1000,
@@ -167,6 +217,7 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
         { .key = "retry.backoff",
           .type = SCHEMA_DURATION,
           .change = SCHEMA_LIVE,
+          .sources = SCHEMA_ON_QUEUE,
           .offset = POOL(retry.backoff.base_usec),
           .maximum = 365 * USEC_PER_DAY,
           .fallback = "1s",
@@ -174,6 +225,7 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
         { .key = "retry.backoff_max",
           .type = SCHEMA_DURATION,
           .change = SCHEMA_LIVE,
+          .sources = SCHEMA_ON_QUEUE,
           .offset = POOL(retry.backoff.max_usec),
           .maximum = 365 * USEC_PER_DAY,
           .fallback = "1m",
@@ -303,7 +355,7 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
                   "gave it. A group *{ LANG = \"C.UTF-8\"; }*, or a list of *\"NAME=value\"* for "
                   "names that begin with an underscore. Those of *defaults* are kept unless the "
                   "pool sets the same name. *yardctl config dump* shows it: a secret belongs into "
-                  "*environment_file*." },
+                  "*environment_file*, or into *credentials*." },
         { .key = "environment_file",
           .type = SCHEMA_STRING,
           .role = SCHEMA_ENV_FILE,
@@ -315,6 +367,23 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
                   "taken off, lines that begin with # or ; are comments. *environment* wins over "
                   "it. It is read when the configuration is loaded, and refused if others can "
                   "read it or anyone but its owner can write it." },
+        { .key = "credentials",
+          .type = SCHEMA_STRINGS,
+          .role = SCHEMA_CREDENTIAL,
+          .change = SCHEMA_RESTART,
+          .offset = POOL(credentials),
+          .fallback_text = "none",
+          .help = "Names of credentials of the daemon's service (*LoadCredential=*) that the "
+                  "handler gets: it finds these, and only these, as files in "
+                  "*CREDENTIALS_DIRECTORY*." },
+        { .key = "pass_credentials",
+          .type = SCHEMA_BOOL,
+          .change = SCHEMA_RESTART,
+          .sources = SCHEMA_ON_CONDUCTOR,
+          .offset = POOL(pass_credentials),
+          .fallback = "false",
+          .help = "Whether the handler gets the server's key and secret, as *CONDUCTOR_AUTH_KEY* "
+                  "and *CONDUCTOR_AUTH_SECRET*. It has *CONDUCTOR_SERVER_URL* in any case." },
         { .key = "working_directory",
           .type = SCHEMA_STRING,
           .role = SCHEMA_DIRECTORY,

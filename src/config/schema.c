@@ -2,12 +2,11 @@
 
 #include <assert.h>
 #include "config/schema-pool.h"
+#include "config/schema-source.h"
 
 /* In the order of LOG_*, as base/log.h names them. */
 static const char *const log_level_names[] = { "emerg",  "alert", "crit",  "error", "warning",
                                                "notice", "info",  "debug", NULL };
-static const char *const source_type_names[] = { "queue", "conductor", NULL };
-static const char *const durability_names[] = { "full", "normal", NULL };
 static const char *const event_names[] = {
         "task_started",
         "task_completed",
@@ -30,11 +29,7 @@ static const char *const event_names[] = {
         NULL,
 };
 
-#define MIB ((uint64_t)1024 * 1024)
-#define TIB (1024 * 1024 * MIB)
-
-#define TOP(member)    offsetof(Config, member)
-#define SOURCE(member) offsetof(ConfigSource, member)
+#define TOP(member) offsetof(Config, member)
 
 static const SchemaRow top_rows[] = {
         { .key = "socket",
@@ -108,69 +103,12 @@ static const SchemaRow top_rows[] = {
         { .key = "pools", .type = SCHEMA_GROUP, .help = "What executes them, by name." },
 };
 
-static const SchemaRow source_rows[] = {
-        { .key = "type",
-          .type = SCHEMA_ENUM,
-          .change = SCHEMA_DAEMON,
-          .flags = SCHEMA_REQUIRED,
-          .offset = SOURCE(type),
-          .names = source_type_names,
-          .help = "What kind of source it is. *queue* is the embedded queue, a database in "
-                  "*state_dir*." },
-        { .key = "durability",
-          .type = SCHEMA_ENUM,
-          .change = SCHEMA_LIVE,
-          .offset = SOURCE(durability),
-          .fallback = "full",
-          .names = durability_names,
-          .help = "*full*: a task counts as submitted, and a result as accepted, once it is "
-                  "synced to the disk. *normal*: both survive a killed daemon, but a power cut may "
-                  "lose the last moments." },
-        { .key = "max_tasks",
-          .type = SCHEMA_UINT64,
-          .change = SCHEMA_LIVE,
-          .offset = SOURCE(max_tasks),
-          .minimum = 1,
-          .maximum = 1000000000,
-          .fallback = "2000000",
-          .help = "How many unfinished tasks the queue holds. Beyond it, submitting is refused." },
-        { .key = "max_bytes",
-          .type = SCHEMA_SIZE,
-          .change = SCHEMA_LIVE,
-          .flags = SCHEMA_ZERO,
-          .offset = SOURCE(max_bytes),
-          .minimum = MIB,
-          .maximum = 1024 * TIB,
-          .fallback = "0",
-          .help = "How large the queue's database may get. Beyond it, submitting is refused. 0: no "
-                  "limit but the disk's." },
-        { .key = "retention",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .flags = SCHEMA_INFINITY,
-          .offset = SOURCE(retention_usec),
-          .maximum = 3650 * USEC_PER_DAY,
-          .fallback = "1d",
-          .help = "How long finished tasks are kept for *yardctl task show*." },
-        { .key = "priority_step",
-          .type = SCHEMA_DURATION,
-          .change = SCHEMA_LIVE,
-          .offset = SOURCE(priority_step_usec),
-          .maximum = 365 * USEC_PER_DAY,
-          .fallback = "1m",
-          .help = "How much longer waiting makes up for one step of priority, so that nothing "
-                  "waits for ever. 0: priority decides nothing." },
-};
-
-static_assert(ELEMENTSOF(source_type_names) == _SOURCE_TYPE_MAX + 1, "a name per type");
-static_assert(ELEMENTSOF(durability_names) == _DURABILITY_MAX + 1, "a name per durability");
-
 static const struct {
         const SchemaRow *rows;
         size_t n;
 } scopes[] = {
         [SCHEMA_TOP] = { top_rows, ELEMENTSOF(top_rows) },
-        [SCHEMA_SOURCE] = { source_rows, ELEMENTSOF(source_rows) },
+        [SCHEMA_SOURCE] = { schema_source_rows, SCHEMA_SOURCE_ROWS },
         [SCHEMA_POOL] = { schema_pool_rows, SCHEMA_POOL_ROWS },
 };
 static_assert(ELEMENTSOF(scopes) == _SCHEMA_SCOPE_MAX, "a table per scope");
@@ -233,4 +171,9 @@ const char *schema_change_to_string(SchemaChange change)
         };
         static_assert(ELEMENTSOF(names) == _SCHEMA_CHANGE_MAX, "a name per change");
         return names[change];
+}
+
+const char *schema_source_type_to_string(SourceType type)
+{
+        return schema_find(SCHEMA_SOURCE, "type")->names[type];
 }

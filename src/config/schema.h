@@ -48,6 +48,12 @@ typedef enum SchemaRole {
         SCHEMA_ENV_FILE,    /* such a path, KEY=value lines */
         SCHEMA_UNIX_GROUP,  /* must exist */
         SCHEMA_TASK_TYPES,  /* printable, of bounded length */
+        SCHEMA_WORD,        /* printable */
+        SCHEMA_URL,         /* http or https, with a host, without a slash at the end */
+        SCHEMA_PROXY,       /* URL of a proxy */
+        SCHEMA_HEADERS,     /* "Name: value", none that the daemon sets itself */
+        SCHEMA_PEM,         /* such a path, of a file with certificates or a key */
+        SCHEMA_CREDENTIAL,  /* name of a file in $CREDENTIALS_DIRECTORY */
         SCHEMA_SOURCE_NAME, /* must be defined; checked when everything is read */
         _SCHEMA_ROLE_MAX,
 } SchemaRole;
@@ -67,6 +73,7 @@ enum {
         SCHEMA_ZERO = 1 << 2,     /* 0 is allowed beside the range, and switches the thing off */
         SCHEMA_SECRET = 1 << 3,   /* the file it names must not be readable by others */
         SCHEMA_NOT_EMPTY = 1 << 4,
+        SCHEMA_HIDDEN = 1 << 5, /* a secret: in no file of the configuration and in no dump */
 };
 
 /* Handlers that a key means something for. */
@@ -78,6 +85,12 @@ enum {
         SCHEMA_FOR_LASTING = SCHEMA_FOR_PERSISTENT | SCHEMA_FOR_LIBRARY,
 };
 
+/* Sources that a key means something for, its own or that of its pool. */
+enum {
+        SCHEMA_ON_QUEUE = 1 << SOURCE_QUEUE,
+        SCHEMA_ON_CONDUCTOR = 1 << SOURCE_CONDUCTOR,
+};
+
 typedef struct SchemaRow {
         const char *key; /* dotted, from the object on */
         SchemaType type;
@@ -85,12 +98,14 @@ typedef struct SchemaRow {
         SchemaChange change;
         unsigned flags;
         unsigned handlers; /* SCHEMA_FOR_*; 0: all */
+        unsigned sources;  /* SCHEMA_ON_*; 0: all */
         size_t offset;
         int64_t minimum; /* of a number, or of each in a list; a text's length has its own bounds */
         uint64_t maximum;
         const char *fallback;      /* as written in a file; NULL: not set, or see fallback_text */
         const char *const *names;  /* ENUM, or the words allowed in STRINGS; NULL-terminated */
         const char *fallback_text; /* for people, where fallback cannot say it */
+        const char *variable;      /* of the daemon's environment: its value wins over the file's */
         const char *help;
 } SchemaRow;
 
@@ -101,6 +116,7 @@ bool schema_is_group(SchemaScope scope, const char *key);
 /* "a number", "a duration", … */
 const char *schema_type_to_string(SchemaType type);
 const char *schema_change_to_string(SchemaChange change);
+const char *schema_source_type_to_string(SourceType type);
 
 /* Bounds that the table and its readers share. */
 #define CONFIG_NAME_MAX      64 /* of pools and sources: they become parts of socket and log names */

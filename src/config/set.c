@@ -31,6 +31,9 @@ static int check_key(const ConfigPool *pool, const SchemaRow *row, char **ret_me
                                     "%s: cannot change while workers run: change it in the file "
                                     "and reload",
                                     row->key);
+        if (row->sources && !(row->sources & 1u << pool->source_type))
+                return value_refuse(ret_message, "%s: has no effect for a source of type \"%s\"",
+                                    row->key, schema_source_type_to_string(pool->source_type));
         if (row->handlers && !(row->handlers & 1u << pool->handler.mode))
                 return value_refuse(ret_message, "%s: has no effect for mode \"%s\"", row->key,
                                     handler_mode_to_string(pool->handler.mode));

@@ -60,6 +60,15 @@ const char *text_strerror(int error)
         return strerror(-error);
 }
 
+const char *text_refuse_mode(const struct stat *st, bool secret)
+{
+        if (secret && (st->st_mode & S_IROTH))
+                return "can be read by others, and may hold secrets: chmod o-rwx";
+        if (st->st_mode & (S_IWGRP | S_IWOTH))
+                return "can be written by more than its owner: chmod go-w";
+        return NULL;
+}
+
 bool text_is_utf8(const char *text)
 {
         for (const char *end = text + strlen(text); text < end;) {

@@ -15,4 +15,8 @@ int text_read(const char *path, size_t maximum, char **ret, size_t *ret_size,
 /* What such an error means, for people. */
 const char *text_strerror(int error);
 
+/* NULL, or why a file of this mode is not trusted, with the command that mends it, but for the
+ * file's name: "can be read by others, …: chmod o-rwx". secret: nobody else may read it. */
+const char *text_refuse_mode(const struct stat *st, bool secret);
+
 bool text_is_utf8(const char *text);

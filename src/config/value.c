@@ -286,6 +286,8 @@ void value_clear(const SchemaRow *row, void *object)
         switch (row->type) {
         case SCHEMA_STRING:
         case SCHEMA_JSON:
+                if ((row->flags & SCHEMA_HIDDEN) && *(char **)member)
+                        explicit_bzero(*(char **)member, strlen(*(char **)member));
                 free(*(char **)member);
                 *(char **)member = NULL;
                 break;

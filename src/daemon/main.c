@@ -51,12 +51,13 @@ static int prepare_process(void)
 }
 
 /* 0, or the exit code after every error was printed. */
-static int load_config(const char *path, Config **ret)
+static int load_config(const char *path, int (*load)(const char *, Config **, ConfigDiagnostics **),
+                       Config **ret)
 {
         _cleanup_(config_diagnostics_freep) ConfigDiagnostics *diagnostics = NULL;
         int r;
 
-        r = config_load(path, ret, &diagnostics);
+        r = load(path, ret, &diagnostics);
         if (diagnostics)
                 STRV_FOREACH (line, diagnostics->lines)
                         (void)fprintf(stderr, "%s\n", *line);
@@ -72,7 +73,7 @@ static int check(const char *path)
         _cleanup_(config_unrefp) Config *config = NULL;
         int r;
 
-        r = load_config(path, &config);
+        r = load_config(path, config_load_elsewhere, &config);
         if (r != 0)
                 return r;
         (void)printf("%s: valid, %zu pools, %zu sources\n", path, config->n_pools,
@@ -136,7 +137,7 @@ static int serve(const char *path)
         _cleanup_free_ char *problem = NULL;
         int r;
 
-        r = load_config(path, &config);
+        r = load_config(path, config_load, &config);
         if (r != 0)
                 return r;
         log_set_level(config->log_level);

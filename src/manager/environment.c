@@ -4,8 +4,14 @@
 
 #include "base/strv.h"
 
-/* Each would make a worker speak to the wrong peer, or claim what is the daemon's. */
+/* Each would make a worker speak to the wrong peer, or claim what is the daemon's. A pool on a
+ * Conductor server gets what belongs to that server with its own environment. */
 static const char *const hidden[] = {
+        "CONDUCTOR_AUTH_KEY",
+        "CONDUCTOR_AUTH_SECRET",
+        "CONDUCTOR_MAX_HTTP2_CONNECTIONS",
+        "CONDUCTOR_REFRESH_TOKEN_INTERVAL",
+        "CONDUCTOR_SERVER_URL",
         "CREDENTIALS_DIRECTORY",
         "FDSTORE",
         "INVOCATION_ID",

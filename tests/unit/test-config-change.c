@@ -164,8 +164,12 @@ START_TEST(test_compare_every_key)
                         *(bool *)plain = !*(bool *)plain;
                 else
                         *plain ^= 1;
-                if (value_equal(&rows[i], before, after)) /* it was not set */
-                        value_take_strings(&rows[i], after, calloc(1, sizeof(char *)));
+                if (value_equal(&rows[i], before, after)) { /* it was not set */
+                        char **list = calloc(2, sizeof(char *));
+
+                        list[0] = strdup("other");
+                        value_take_strings(&rows[i], after, list);
+                }
                 if (!value_equal(&rows[i], before, after))
                         ck_assert_msg(config_pool_compare(before, after) ==
                                               expected[rows[i].change],
