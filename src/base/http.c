@@ -20,6 +20,8 @@ HttpSettings *http_settings_unref(HttpSettings *settings)
                 return NULL;
         curl_slist_free_all(settings->headers);
         strv_free(settings->configured);
+        if (settings->authorization)
+                explicit_bzero(settings->authorization, strlen(settings->authorization));
         free(settings->authorization);
         free(settings->proxy);
         free(settings->key);
