@@ -17,7 +17,7 @@
  *   conductor-recover.c   tasks that a dead predecessor had in hand
  *   conductor-payload.c   inputs and outputs in external storage
  *   conductor-check.c     `yardctl source check`
- *   conductor-server.c    whether the server is up; -call, -answer, -token: requests, verdicts, token
+ *   conductor-server.c    whether the server is up; -call.c, -answer.c, -token.c beside it
  *
  * A task's way: a poll's or update-v2's answer (conductor_take) → HELD → pool → settle → WAITING →
  * on_ready → sent → accepted → on_settled, gone. */
