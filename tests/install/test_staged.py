@@ -47,6 +47,7 @@ DATA = {
     "{prefix}/lib/systemd/catalog/yardmaster.catalog",
     "{prefix}/lib/systemd/system/yardmaster.service",
     "{prefix}/lib/sysusers.d/yardmaster.conf",
+    "{sysconfdir}/yardmaster/conf.d/conductor.conf.example",
     "{sysconfdir}/yardmaster/conf.d/example.conf.example",
     "{sysconfdir}/yardmaster/yardmaster.conf",
 }
@@ -115,16 +116,18 @@ class Staged(unittest.TestCase):
             for folder in (self.root, BUILD):
                 self.assertNotIn(folder, text, path)
 
-    def test_example_of_a_pool_is_valid(self):
+    def test_examples_of_pools_are_valid(self):
         folder = self.staged("{sysconfdir}/yardmaster")
         scratch = os.path.join(self.root, "example")
         shutil.copytree(folder, scratch)
         self.addCleanup(shutil.rmtree, scratch)
-        os.rename(os.path.join(scratch, "conf.d", "example.conf.example"), os.path.join(scratch, "conf.d", "a.conf"))
-        text = output(self.staged("{bindir}/yardmasterd"), "--check", "--config",
-                      os.path.join(scratch, "yardmaster.conf"),
-                      env={**os.environ, "XDG_RUNTIME_DIR": scratch, "HOME": scratch})
-        self.assertIn("valid, 1 pools, 1 sources", text)
+        for example, n_pools, n_sources in (("example", 1, 1), ("conductor", 2, 2)):
+            conf_d = os.path.join(scratch, "conf.d")
+            os.rename(os.path.join(conf_d, f"{example}.conf.example"), os.path.join(conf_d, f"{example}.conf"))
+            text = output(self.staged("{bindir}/yardmasterd"), "--check", "--config",
+                          os.path.join(scratch, "yardmaster.conf"),
+                          env={**os.environ, "XDG_RUNTIME_DIR": scratch, "HOME": scratch})
+            self.assertIn(f"valid, {n_pools} pools, {n_sources} sources", text)
 
     def test_pkg_config(self):
         self.require("pkg-config")
