@@ -30,6 +30,7 @@ void conductor_task_unlink(ConductorTask *holding)
 
         if (!list_is_linked(&holding->link))
                 return;
+        clock_remove(holding);
         list_remove(&holding->link);
         table_remove(&subscription->conductor->tasks, &holding->by_id);
         subscription->n_tasks--;
@@ -192,6 +193,7 @@ static void unsubscribe(Subscription *base)
         LIST_FOREACH_SAFE (i, &subscription->tasks) {
                 conductor_release(base, LIST_ENTRY(i, ConductorTask, link)->task, "its pool ended");
         }
+        sweep_forget(subscription);
         (void)conductor_subscription_unref(subscription);
 }
 
@@ -250,7 +252,7 @@ static void get_status(Source *source, SourceStatus *ret)
                 .cause = server.cause,
                 .n_failures = server.n_failures,
                 .retry_usec = server.retry_usec,
-                .sweeps = !conductor->config->conductor.worker_id,
+                .sweeps = sweep_is_on(conductor),
                 .watch_usec = watch_delay_usec(conductor),
                 .n_resent = conductor->n_resent,
         };
@@ -320,7 +322,6 @@ static void conductor_free(Source *source)
         Conductor *conductor = conductor_of(source);
 
         clock_free(conductor);
-        watch_free(conductor);
         sweep_free(conductor);
         send_free(conductor);
         LIST_FOREACH_SAFE (i, &conductor->subscriptions) {
@@ -428,6 +429,7 @@ int conductor_new(Source **ret, const ConductorOptions *options, const ConfigSou
         conductor->poll_wake_usec = USEC_INFINITY;
         conductor->scratch = BUFFER_NULL(OUTBOX_HEAD_MAX);
         list_init(&conductor->subscriptions);
+        list_init(&conductor->fetches);
         if ((r = copy_identity(conductor, options, config)) < 0 ||
             (r = conductor_start(conductor, options, ret_error)) < 0)
                 return r;
