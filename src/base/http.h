@@ -16,6 +16,7 @@
 
 #include <systemd/sd-event.h>
 #include "base/clock.h"
+#include "base/macro.h"
 #include "base/slice.h"
 
 typedef struct Http Http;

@@ -9,7 +9,7 @@
 #define TOKEN_MAX ((size_t)8192)
 
 /* No token is renewed more often, whatever it says of its life. */
-#define RENEWAL_MIN_USEC (5 * USEC_PER_SEC)
+#define RENEWAL_MIN_USEC USEC_PER_SEC
 
 /* Between tries of a renewal in the background, while the old token is good. */
 static const Backoff renewal_backoff = { .base_usec = USEC_PER_SEC, .max_usec = USEC_PER_MINUTE };
