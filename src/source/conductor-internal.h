@@ -43,6 +43,25 @@ typedef struct Conductor Conductor;
 typedef struct ConductorSubscription ConductorSubscription;
 typedef struct ConductorTask ConductorTask;
 typedef struct Poll Poll;
+typedef struct PayloadUpload PayloadUpload;
+
+/* A WAITING entry on its way to the server; conductor-send.c's. Its entry's userdata from outbox_put
+ * on. It lies in the ConductorTask, or, for a predecessor's entry and for log lines, by itself. */
+typedef struct SendItem {
+        ListLink link; /* of the sender's queue, while it waits for a call */
+        OutboxEntry *entry;
+        ConductorTask *holding; /* NULL: by itself */
+        Slice body;             /* the outbox's, or changed */
+        char *changed;          /* body as it is sent, where it differs */
+        PayloadUpload *upload;  /* under way */
+        unsigned n_busy;        /* tries that the server was too busy for */
+        bool first;             /* on its first way, which a drain waits for */
+        bool tried;             /* was sent before */
+        bool uncertain;         /* the server may have acted on an earlier try */
+        bool read;              /* was read after that: still ours */
+        bool plain;             /* update-v2 was refused */
+        bool stored;            /* accepted; its workflow is still to be decided */
+} SendItem;
 
 /* A call under way that may bring tasks (a poll, an update-v2), in the order of their starts. A
  * task that the server calls ours and that we do not know of is stranded only if no call that was
@@ -63,6 +82,9 @@ struct ConductorTask {
         bool settled;  /* the pool has said what became of it */
         bool unwanted; /* the server has ended it: nothing is told any more */
         bool reserved; /* a place of the credit is kept for what its update-v2 may bring */
+        bool released; /* the pool gave it back, and is told when it is */
+        SendItem item;
+        Outcome *outcome; /* of a settlement that waits for memory; NULL: a hand-back does */
         Slice workflow_id;
         Slice output;                 /* outputData as it came, raw; SLICE_NULL: none */
         int64_t response_timeout_sec; /* 0: none */
@@ -203,19 +225,40 @@ int message_head_parse(Slice text, MessageHead *ret); /* slices point into text 
 
 /* Most log lines that one update stores (measured: the rest is dropped silently). */
 #define CONDUCTOR_LOGS_MAX 10
-/* Reason of a task: the server cuts there. In characters. */
+/* Log lines beyond those, as text: what does not fit is counted in a last line. The server takes
+ * any size, people do not. */
+#define CONDUCTOR_LOG_TEXT_MAX ((size_t)1024 * 1024)
+/* Reason of a task: the server cuts there. In UTF-16 units, as it counts. */
 #define CONDUCTOR_REASON_MAX 500
+/* Least delay that is asked for, in seconds: with 0 the server offers the task again before it has
+ * stored that it is not in progress any more; a negative one makes it vanish (measured). */
+#define CONDUCTOR_CALLBACK_MIN_SEC 1
+/* Largest body of an update: a result and the lines that its handler logged before, with room for
+ * the envelope. */
+#define CONDUCTOR_BODY_MAX (2 * TASK_MESSAGE_MAX + 65536)
 
-/* The body of an update; *ret_rest_logs: log lines beyond CONDUCTOR_LOGS_MAX as one text, each on
- * its line, empty if none. */
+/* The body of an update. Log lines beyond CONDUCTOR_LOGS_MAX are appended to *rest_logs as one
+ * text, each on its line. Both are as before on failure. */
 int result_append(Buffer *buffer, const MessageHead *head, const char *task_id,
-                  const Outcome *outcome, Buffer *ret_rest_logs);
-/* callback_sec: see conductor-settle.c; output: raw object or SLICE_NULL. */
+                  const Outcome *outcome, Buffer *rest_logs);
+/* callback_sec: hand_back_delay_sec's; output: raw object or SLICE_NULL. */
 int hand_back_append(Buffer *buffer, const MessageHead *head, const char *task_id, Slice output,
                      int64_t callback_sec);
+
+/* What such a body says otherwise when it is sent; what is 0 or NULL stays. */
+typedef struct ResultChange {
+        const char *output_path; /* in external storage, instead of the output */
+        const char *error;       /* FAILED_WITH_TERMINAL_ERROR for this reason, without output */
+        int64_t callback_sec;
+} ResultChange;
+/* -EBADMSG: body is none of the above. */
+int result_append_changed(Buffer *buffer, Slice body, const ResultChange *change);
+
 /* The delay that a hand-back must ask for, in seconds: 1, or, where the definition has a poll
  * time-out that is over already, as much as keeps it from firing in that very request. */
 int64_t hand_back_delay_sec(int64_t now_msec, int64_t scheduled_msec, int64_t poll_timeout_sec);
+/* For the way to the server and two clocks that differ. */
+#define HAND_BACK_MARGIN_MSEC 2000
 
 /* conductor-send.c */
 
@@ -312,7 +355,6 @@ void depth_want(ConductorSubscription *subscription);
 /* The task's input lies in external storage: fetches it, then hands over (or fails) the task. */
 int payload_fetch_input(ConductorTask *holding);
 /* An output that is too big to send inline: uploads it; done gets the path, or an error text. */
-typedef struct PayloadUpload PayloadUpload;
 typedef void (*payload_done_t)(int error, const char *path_or_text, void *userdata);
 int payload_upload_output(Conductor *conductor, const MessageHead *head, const char *task_id,
                           Slice output, payload_done_t done, void *userdata, PayloadUpload **ret);
