@@ -49,10 +49,12 @@ typedef struct PayloadUpload PayloadUpload;
  * on. It lies in the ConductorTask, or, for a predecessor's entry and for log lines, by itself. */
 typedef struct SendItem {
         ListLink link; /* of the sender's queue, while it waits for a call */
+        Conductor *conductor;
         OutboxEntry *entry;
         ConductorTask *holding; /* NULL: by itself */
-        Slice body;             /* the outbox's, or changed */
-        char *changed;          /* body as it is sent, where it differs */
+        Slice body;             /* what is sent: the outbox's, or changed */
+        char *changed;          /* NULL: as it is in the outbox */
+        size_t changed_size;
         PayloadUpload *upload;  /* under way */
         unsigned n_busy;        /* tries that the server was too busy for */
         bool first;             /* on its first way, which a drain waits for */
@@ -228,6 +230,7 @@ int message_head_parse(Slice text, MessageHead *ret); /* slices point into text 
 /* Log lines beyond those, as text: what does not fit is counted in a last line. The server takes
  * any size, people do not. */
 #define CONDUCTOR_LOG_TEXT_MAX ((size_t)1024 * 1024)
+#define CONDUCTOR_LOG_LAST_MAX 64
 /* Reason of a task: the server cuts there. In UTF-16 units, as it counts. */
 #define CONDUCTOR_REASON_MAX 500
 /* Least delay that is asked for, in seconds: with 0 the server offers the task again before it has
