@@ -45,8 +45,9 @@ typedef struct ConductorTask ConductorTask;
 typedef struct Poll Poll;
 typedef struct PayloadUpload PayloadUpload;
 
-/* A WAITING entry on its way to the server; conductor-send.c's. Its entry's userdata from outbox_put
- * on. It lies in the ConductorTask, or, for a predecessor's entry and for log lines, by itself. */
+/* A WAITING entry on its way to the server; conductor-send.c's. Its entry's userdata from
+ * outbox_put on. It lies in the ConductorTask, or, for a predecessor's entry and for log lines, by
+ * itself. */
 typedef struct SendItem {
         ListLink link; /* of the sender's queue, while it waits for a call */
         Conductor *conductor;
@@ -55,14 +56,14 @@ typedef struct SendItem {
         Slice body;             /* what is sent: the outbox's, or changed */
         char *changed;          /* NULL: as it is in the outbox */
         size_t changed_size;
-        PayloadUpload *upload;  /* under way */
-        unsigned n_busy;        /* tries that the server was too busy for */
-        bool first;             /* on its first way, which a drain waits for */
-        bool tried;             /* was sent before */
-        bool uncertain;         /* the server may have acted on an earlier try */
-        bool read;              /* was read after that: still ours */
-        bool plain;             /* update-v2 was refused */
-        bool stored;            /* accepted; its workflow is still to be decided */
+        PayloadUpload *upload; /* under way */
+        unsigned n_busy;       /* tries that the server was too busy for */
+        bool first;            /* on its first way, which a drain waits for */
+        bool tried;            /* was sent before */
+        bool uncertain;        /* the server may have acted on an earlier try */
+        bool read;             /* was read after that: still ours */
+        bool plain;            /* update-v2 was refused */
+        bool stored;           /* accepted; its workflow is still to be decided */
 } SendItem;
 
 /* A call under way that may bring tasks (a poll, an update-v2), in the order of their starts. A

@@ -233,7 +233,7 @@ static int append_callback(Buffer *buffer, int64_t sec)
 {
         int r = buffer_append_string(buffer, ",\"callbackAfterSeconds\":");
 
-        return r < 0 ? r : buffer_append_int(buffer, MAX(sec, INT64_C(CONDUCTOR_CALLBACK_MIN_SEC)));
+        return r < 0 ? r : buffer_append_int(buffer, MAX(sec, (int64_t)CONDUCTOR_CALLBACK_MIN_SEC));
 }
 
 /* Whole seconds, rounded up. */
@@ -370,5 +370,5 @@ int64_t hand_back_delay_sec(int64_t now_msec, int64_t scheduled_msec, int64_t po
         over_msec = waited_msec - poll_timeout_sec * 1000 + HAND_BACK_MARGIN_MSEC;
         if (over_msec <= 0)
                 return CONDUCTOR_CALLBACK_MIN_SEC;
-        return MAX(over_msec / 1000 + (over_msec % 1000 > 0), INT64_C(CONDUCTOR_CALLBACK_MIN_SEC));
+        return MAX(over_msec / 1000 + (over_msec % 1000 > 0), (int64_t)CONDUCTOR_CALLBACK_MIN_SEC);
 }

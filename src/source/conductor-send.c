@@ -9,8 +9,8 @@
 /* Slowest connection that a large body is still sent over, in bytes per second. */
 #define SEND_RATE_MIN ((size_t)64 * 1024)
 
-/* While the server is away without a time to ask it again. */
-#define AWAY_USEC (100 * USEC_PER_MSEC)
+/* While the server is away; that it is back comes by send_resume. */
+#define AWAY_USEC USEC_PER_MINUTE
 
 /* Where there is no memory for a request. */
 #define NO_MEMORY_USEC USEC_PER_SEC
@@ -102,13 +102,20 @@ void send_postpone(SendItem *item, usec_t delay_usec)
         outbox_postpone(item->conductor->outbox, item->entry, delay_usec);
 }
 
-void send_postpone_away(SendItem *item)
+void send_retry(SendItem *item)
 {
-        usec_t now = clock_monotonic_usec();
-        ServerStatus status;
+        const Backoff *backoff = &item->conductor->config->conductor.outbox.backoff;
+        unsigned n = ++item->n_busy + item->entry->n_tries;
 
-        server_get_status(item->conductor->server, &status);
-        send_postpone(item, status.retry_usec > now ? status.retry_usec - now : AWAY_USEC);
+        send_postpone(item, backoff_delay(backoff, n, random_u64()));
+}
+
+void send_retry_unanswered(SendItem *item)
+{
+        if (server_may_send(item->conductor->server))
+                send_retry(item);
+        else
+                send_postpone(item, AWAY_USEC);
 }
 
 void send_again(SendItem *item)
@@ -334,13 +341,12 @@ void send_pump(ConductorSend *send)
 
         while (!list_is_empty(&send->queue) &&
                send->n_running < conductor->config->conductor.connections) {
-                SendItem *item =
-                        LIST_ENTRY(list_pop_first(&send->queue), SendItem, link);
+                SendItem *item = LIST_ENTRY(list_pop_first(&send->queue), SendItem, link);
 
                 if (server_may_send(conductor->server))
                         start(send, item);
                 else
-                        send_postpone_away(item);
+                        send_postpone(item, AWAY_USEC);
         }
 }
 

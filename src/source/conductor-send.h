@@ -14,8 +14,8 @@
  *
  * A try that the server may have acted on makes an item uncertain. Sending a result again does no
  * harm, but the server may have stored it without going on with its workflow (measured): once it is
- * accepted the workflow is told to decide. An IN_PROGRESS would take the task from whoever has it by
- * now: before it is sent again the task is read, and what is not ours any more is dropped. An
+ * accepted the workflow is told to decide. An IN_PROGRESS would take the task from whoever has it
+ * by now: before it is sent again the task is read, and what is not ours any more is dropped. An
  * update-v2 would hand out another task: it is sent again as a plain update. */
 
 #include "source/conductor-internal.h"
@@ -60,8 +60,10 @@ void send_pump(ConductorSend *send);
 void send_again(SendItem *item);
 /* It is offered again after delay. */
 void send_postpone(SendItem *item, usec_t delay_usec);
-/* The server is away: when it may be asked again. */
-void send_postpone_away(SendItem *item);
+/* Tried again after a pause of its own. */
+void send_retry(SendItem *item);
+/* There was no answer of the server's: the same, or, where it is away, when it is back. */
+void send_retry_unanswered(SendItem *item);
 /* The first way of its entry, which a drain waits for, ends, however. */
 void send_end_first(SendItem *item);
 /* What was kept for its update-v2 is free again. */
@@ -77,8 +79,6 @@ void send_item_free(SendItem *item);
 void send_on_answer(SendItem *item, SendStep step, Verdict verdict, const HttpAnswer *answer);
 /* Refused for good. */
 void send_bury(SendItem *item, const char *reason);
-/* Tried again after a pause of its own. */
-void send_retry(SendItem *item);
 
 /* conductor-upload.c */
 

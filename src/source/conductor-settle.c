@@ -20,8 +20,7 @@ static ConductorSubscription *subscription_of(Subscription *subscription)
 /* The holding is gone before the pool is told: the subscription may be quiet now. */
 void conductor_settled(ConductorTask *holding, TaskStatus status)
 {
-        ConductorSubscription *subscription =
-                conductor_subscription_ref(holding->subscription);
+        ConductorSubscription *subscription = conductor_subscription_ref(holding->subscription);
         Task *task = task_ref(holding->task);
         bool settled = holding->settled, released = holding->released;
 
@@ -149,8 +148,8 @@ static int put_hand_back(ConductorTask *holding, bool crashed)
 {
         Conductor *conductor = holding->subscription->conductor;
         ConductorSend *send = conductor->send;
-        int64_t delay_sec = hand_back_delay_sec(
-                clock_epoch_msec(), holding->task->scheduled_msec, holding->poll_timeout_sec);
+        int64_t delay_sec = hand_back_delay_sec(clock_epoch_msec(), holding->task->scheduled_msec,
+                                                holding->poll_timeout_sec);
         MessageHead head;
         int r;
 

@@ -103,14 +103,6 @@ void send_bury(SendItem *item, const char *reason)
         finish(item, _TASK_STATUS_INVALID);
 }
 
-void send_retry(SendItem *item)
-{
-        const Backoff *backoff = &item->conductor->config->conductor.outbox.backoff;
-        unsigned n = ++item->n_busy + item->entry->n_tries;
-
-        send_postpone(item, backoff_delay(backoff, n, random_u64()));
-}
-
 /* Counted: one of these is refused for good in the end. */
 static void retry_doubtful(SendItem *item, const HttpAnswer *answer)
 {
@@ -158,7 +150,7 @@ static void retry_uncertain(SendItem *item, Verdict verdict, const HttpAnswer *a
 {
         if (verdict == VERDICT_AWAY) {
                 item->uncertain = item->uncertain || answer->sent;
-                send_postpone_away(item);
+                send_retry_unanswered(item);
                 return;
         }
         item->uncertain = true;
@@ -208,9 +200,10 @@ static bool take_next(SendItem *item, const HttpAnswer *answer)
         return conductor_take(subscription, answer->body, &n) >= 0;
 }
 
-static bool has_no_such_path(const HttpAnswer *answer)
+/* Or no such task, which the plain update will tell. */
+static bool may_lack_v2(const HttpAnswer *answer)
 {
-        return answer->status == 404 || answer->status == 405;
+        return answer->failure == HTTP_ANSWERED && (answer->status == 404 || answer->status == 405);
 }
 
 static void on_update_v2(SendItem *item, Verdict verdict, const HttpAnswer *answer)
@@ -222,9 +215,7 @@ static void on_update_v2(SendItem *item, Verdict verdict, const HttpAnswer *answ
                 return;
         }
         send_unreserve(item);
-        if ((verdict == VERDICT_MISSING || verdict == VERDICT_REFUSED) &&
-            has_no_such_path(answer)) {
-                /* the task, or the path: the plain update will tell */
+        if (may_lack_v2(answer)) {
                 item->plain = true;
                 send_again(item);
                 return;
@@ -261,9 +252,9 @@ static int renew_body(SendItem *item, const TaskView *task, const MessageHead *h
                 r = hand_back_append(&buffer, head, item->entry->id, task->output, delay_sec);
         } else {
                 (void)json_to_int64(json_member(item->body, "callbackAfterSeconds"), &asked_sec);
-                r = result_append_changed(&buffer, item->body,
-                                          &(ResultChange){ .callback_sec =
-                                                                   MAX(asked_sec, delay_sec) });
+                r = result_append_changed(
+                        &buffer, item->body,
+                        &(ResultChange){ .callback_sec = MAX(asked_sec, delay_sec) });
         }
         if (r >= 0)
                 r = send_set_body(item, &buffer);
@@ -306,7 +297,7 @@ static void on_read(SendItem *item, Verdict verdict, const HttpAnswer *answer)
                 on_task(item, answer);
                 break;
         case VERDICT_AWAY:
-                send_postpone_away(item);
+                send_retry_unanswered(item);
                 break;
         case VERDICT_BUSY:
                 send_retry(item);
@@ -328,7 +319,7 @@ static void on_decided(SendItem *item, Verdict verdict, const HttpAnswer *answer
                 accept(item);
                 break;
         case VERDICT_AWAY:
-                send_postpone_away(item);
+                send_retry_unanswered(item);
                 break;
         case VERDICT_BUSY:
                 send_retry(item);

@@ -310,9 +310,11 @@ static void end_subscription(ConductorSubscription *subscription)
         (void)conductor_subscription_unref(subscription);
 }
 
-/* What the server has not accepted stays in the outbox; only what is in memory of it goes. */
+/* Of a task that never came to the pool: its input was still being fetched. */
 static void forget_holding(OutboxEntry *entry, void *userdata)
 {
+        if (entry->state != OUTBOX_HELD)
+                return;
         (void)conductor_task_free(entry->userdata);
         entry->userdata = NULL;
 }
@@ -323,10 +325,10 @@ static void conductor_free(Source *source)
 
         clock_free(conductor);
         sweep_free(conductor);
-        send_free(conductor);
         LIST_FOREACH_SAFE (i, &conductor->subscriptions) {
                 end_subscription(LIST_ENTRY(i, ConductorSubscription, link));
         }
+        send_free(conductor);
         if (conductor->outbox)
                 outbox_visit(conductor->outbox, forget_holding, NULL);
         (void)sd_event_source_disable_unref(conductor->poll_timer);
