@@ -164,6 +164,12 @@ static inline void fixture_close(Fixture *f)
         (void)sd_event_unref(f->event);
 }
 
+static inline void use_key(Fixture *f)
+{
+        f->config.conductor.auth.key_id = (char *)"the-key";
+        f->config.conductor.auth.secret = (char *)"the-\"secret\"";
+}
+
 static inline void fixture_configure(Fixture *f)
 {
         ck_assert_int_eq(server_configure(f->server, &f->config), 0);
