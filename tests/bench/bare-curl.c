@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What libcurl can do at most with the requests of a Conductor source: a plain loop without JSON,
- * workers, outbox, time-outs or errors. Each of the tasks in flight is a chain: a poll brings the
- * first, each update-v2 reports one and brings the next, until there is none.
+ * workers, outbox, time-outs or errors. One poll brings the tasks that are in flight; each
+ * update-v2 reports one and brings the next, until there is none. Of the tasks in flight at most
+ * CONNECTIONS are being reported at a time, the others wait for their turn, as in the daemon.
  *
  * Tuned: multi_socket with descriptors that stay in epoll between requests, URLs parsed once, no
  * look at the environment for a proxy, handles used again.
@@ -24,20 +25,26 @@
 #include "base/macro.h"
 
 #define N_EVENTS   64
-#define ANSWER_MAX 65536 /* a task of 1 or 3.6 KB */
+#define ANSWER_MAX (1 << 20) /* a poll's: tasks of 1 or 3.6 KB */
 #define BODY_MAX   512
 #define ID_MAX     64
 #define FDS_MAX    4096
-#define UPDATE_BODY                                                                                \
-        "{\"workflowInstanceId\":\"%.*s\",\"taskId\":\"%.*s\",\"workerId\":\"bench:bare:worker\"," \
+#define UPDATE_BODY                                                                            \
+        "{\"workflowInstanceId\":\"%s\",\"taskId\":\"%s\",\"workerId\":\"bench:bare:worker\"," \
         "\"status\":\"COMPLETED\",\"outputData\":{\"n\":1}}"
 
-typedef struct Chain {
+typedef struct TaskIds {
+        char workflow[ID_MAX], task[ID_MAX];
+} TaskIds;
+
+/* A request at a time. */
+typedef struct Slot {
         CURL *easy;
-        char answer[ANSWER_MAX];
+        char *answer;
         size_t size;
         char body[BODY_MAX];
-} Chain;
+        bool reports; /* else it is the poll's */
+} Slot;
 
 static CURLM *multi;
 static CURLU *poll_url, *update_url;
@@ -46,6 +53,9 @@ static int epoll_fd;
 static bool watched[FDS_MAX]; /* in epoll */
 static usec_t timer_due = USEC_INFINITY;
 static size_t n_running, n_tasks;
+/* Tasks whose turn has not come, oldest first: a ring. */
+static TaskIds *waiting;
+static size_t first_waiting, n_waiting, n_in_flight;
 
 static void check(CURLcode code)
 {
@@ -94,12 +104,12 @@ static int on_timer(CURLM *handle, long msec, void *userdata)
 
 static size_t on_data(char *data, size_t size, size_t n, void *userdata)
 {
-        Chain *chain = userdata;
+        Slot *slot = userdata;
 
-        if (chain->size + n > sizeof(chain->answer))
+        if (slot->size + n > ANSWER_MAX)
                 errx(1, "an answer of more than %d bytes", ANSWER_MAX);
-        memcpy(chain->answer + chain->size, data, n);
-        chain->size += n;
+        memcpy(slot->answer + slot->size, data, n);
+        slot->size += n;
         return n;
 }
 
@@ -114,69 +124,94 @@ static CURLU *parse_url(const char *base, const char *rest)
         return url;
 }
 
-static void chain_new(Chain *chain)
+static void slot_init(Slot *slot)
 {
-        chain->easy = curl_easy_init();
-        if (!chain->easy)
+        slot->easy = curl_easy_init();
+        slot->answer = malloc(ANSWER_MAX);
+        if (!slot->easy || !slot->answer)
                 errx(1, "out of memory");
-        check(curl_easy_setopt(chain->easy, CURLOPT_CURLU, poll_url));
-        check(curl_easy_setopt(chain->easy, CURLOPT_PROXY, ""));
-        check(curl_easy_setopt(chain->easy, CURLOPT_NOSIGNAL, 1L));
-        check(curl_easy_setopt(chain->easy, CURLOPT_WRITEFUNCTION, on_data));
-        check(curl_easy_setopt(chain->easy, CURLOPT_WRITEDATA, chain));
-        check(curl_easy_setopt(chain->easy, CURLOPT_PRIVATE, chain));
-        check(curl_easy_setopt(chain->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close));
-        check_multi(curl_multi_add_handle(multi, chain->easy));
-        n_running++;
+        check(curl_easy_setopt(slot->easy, CURLOPT_PROXY, ""));
+        check(curl_easy_setopt(slot->easy, CURLOPT_NOSIGNAL, 1L));
+        check(curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_data));
+        check(curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot));
+        check(curl_easy_setopt(slot->easy, CURLOPT_PRIVATE, slot));
+        check(curl_easy_setopt(slot->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close));
 }
 
-/* Where the text behind "name":" begins, and how long it is. */
-static const char *find_text(const Chain *chain, const char *name, int *ret_size)
+static void slot_done(Slot *slot)
 {
-        const char *found = memmem(chain->answer, chain->size, name, strlen(name)), *quote;
+        curl_easy_cleanup(slot->easy);
+        free(slot->answer);
+}
+
+static void slot_start(Slot *slot)
+{
+        slot->size = 0;
+        n_running++;
+        check_multi(curl_multi_add_handle(multi, slot->easy));
+}
+
+/* Copies the text behind "name":" to ret; returns what follows, NULL if there is none. */
+static const char *find_text(const char *from, const char *end, const char *name, char *ret)
+{
+        const char *found = memmem(from, (size_t)(end - from), name, strlen(name)), *quote;
 
         if (!found)
-                errx(1, "no %s in an answer", name);
+                return NULL;
         found += strlen(name);
-        quote = memchr(found, '"', (size_t)(chain->answer + chain->size - found));
-        if (!quote || quote - found > ID_MAX)
+        quote = memchr(found, '"', (size_t)(end - found));
+        if (!quote || quote - found >= ID_MAX)
                 errx(1, "an id without end");
-        *ret_size = (int)(quote - found);
-        return found;
+        memcpy(ret, found, (size_t)(quote - found));
+        ret[quote - found] = '\0';
+        return quote;
 }
 
-/* Reports the task of the answer. */
-static void chain_update(Chain *chain)
+/* The tasks of an answer wait for their turn. */
+static void take_tasks(const Slot *slot)
 {
-        int workflow_size, task_size, n;
-        const char *workflow = find_text(chain, "\"workflowInstanceId\":\"", &workflow_size),
-                   *task = find_text(chain, "\"taskId\":\"", &task_size);
+        const char *end = slot->answer + slot->size, *p = slot->answer;
 
-        n = snprintf(chain->body, sizeof(chain->body), UPDATE_BODY, workflow_size, workflow,
-                     task_size, task);
-        chain->size = 0;
-        n_tasks++;
-        check(curl_easy_setopt(chain->easy, CURLOPT_CURLU, update_url));
-        check(curl_easy_setopt(chain->easy, CURLOPT_HTTPHEADER, json_headers));
-        check(curl_easy_setopt(chain->easy, CURLOPT_POSTFIELDSIZE, (long)n));
-        check(curl_easy_setopt(chain->easy, CURLOPT_POSTFIELDS, chain->body));
-        check_multi(curl_multi_add_handle(multi, chain->easy));
+        while (n_waiting < n_in_flight) {
+                TaskIds *ids = &waiting[(first_waiting + n_waiting) % n_in_flight];
+
+                p = find_text(p, end, "\"workflowInstanceId\":\"", ids->workflow);
+                if (!p)
+                        return;
+                p = find_text(p, end, "\"taskId\":\"", ids->task);
+                if (!p)
+                        errx(1, "a task without id");
+                n_waiting++;
+        }
 }
 
-static void chain_on_answer(Chain *chain, CURLcode result)
+static void report_next(Slot *slot)
+{
+        const TaskIds *ids = &waiting[first_waiting];
+        int n = snprintf(slot->body, sizeof(slot->body), UPDATE_BODY, ids->workflow, ids->task);
+
+        first_waiting = (first_waiting + 1) % n_in_flight;
+        n_waiting--;
+        n_tasks++;
+        check(curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE, (long)n));
+        check(curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, slot->body));
+        slot_start(slot);
+}
+
+static void slot_on_answer(Slot *slot, CURLcode result)
 {
         long status;
 
         check(result);
-        check(curl_easy_getinfo(chain->easy, CURLINFO_RESPONSE_CODE, &status));
-        check_multi(curl_multi_remove_handle(multi, chain->easy));
-        if (status == 204 || (status == 200 && chain->size == 2)) {
-                n_running--; /* there are no more */
-                return;
-        }
-        if (status != 200)
+        check(curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status));
+        check_multi(curl_multi_remove_handle(multi, slot->easy));
+        n_running--;
+        if (status == 200)
+                take_tasks(slot);
+        else if (status != 204)
                 errx(1, "status %ld", status);
-        chain_update(chain);
+        if (n_waiting > 0 && slot->reports)
+                report_next(slot);
 }
 
 static void finish_answers(void)
@@ -185,11 +220,11 @@ static void finish_answers(void)
         int left;
 
         while ((message = curl_multi_info_read(multi, &left))) {
-                Chain *chain = NULL;
+                Slot *slot = NULL;
                 CURLcode result = message->data.result;
 
-                check(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &chain));
-                chain_on_answer(chain, result);
+                check(curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot));
+                slot_on_answer(slot, result);
         }
 }
 
@@ -252,35 +287,58 @@ static void set_up(const char *base, const char *type, long connections)
         check_multi(curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections));
         check_multi(curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, connections));
         (void)snprintf(rest, sizeof(rest),
-                       "/tasks/poll/batch/%s?workerid=bench:bare:worker&count=1&timeout=100", type);
+                       "/tasks/poll/batch/%s?workerid=bench:bare:worker&count=%zu&timeout=100",
+                       type, n_in_flight);
         poll_url = parse_url(base, rest);
         update_url = parse_url(base, "/tasks/update-v2");
         json_headers = curl_slist_append(NULL, "Content-Type: application/json");
 }
 
+/* The first poll is a slot's of its own; then all slots report. */
+static void work(Slot *slots, size_t n_slots)
+{
+        Slot first = { NULL };
+
+        slot_init(&first);
+        check(curl_easy_setopt(first.easy, CURLOPT_CURLU, poll_url));
+        slot_start(&first);
+        run();
+        for (size_t i = 0; i < n_slots && n_waiting > 0; i++) {
+                check(curl_easy_setopt(slots[i].easy, CURLOPT_CURLU, update_url));
+                check(curl_easy_setopt(slots[i].easy, CURLOPT_HTTPHEADER, json_headers));
+                slots[i].reports = true;
+                report_next(&slots[i]);
+        }
+        run();
+        slot_done(&first);
+}
+
 int main(int argc, char *argv[])
 {
-        size_t n_chains;
-        Chain *chains;
+        size_t n_slots;
+        Slot *slots;
         usec_t begin;
         double spent;
 
-        if (argc != 5 || (n_chains = strtoul(argv[3], NULL, 10)) < 1)
+        if (argc != 5 || (n_in_flight = strtoul(argv[3], NULL, 10)) < 1 ||
+            (n_slots = strtoul(argv[4], NULL, 10)) < 1)
                 errx(2, "usage: bare-curl URL TYPE N_IN_FLIGHT CONNECTIONS");
-        set_up(argv[1], argv[2], strtol(argv[4], NULL, 10));
-        chains = calloc(n_chains, sizeof(*chains));
-        if (!chains)
+        set_up(argv[1], argv[2], (long)n_slots);
+        slots = calloc(n_slots, sizeof(*slots));
+        waiting = calloc(n_in_flight, sizeof(*waiting));
+        if (!slots || !waiting)
                 errx(1, "out of memory");
+        for (size_t i = 0; i < n_slots; i++)
+                slot_init(&slots[i]);
         begin = clock_monotonic_usec();
-        for (size_t i = 0; i < n_chains; i++)
-                chain_new(&chains[i]);
-        run();
+        work(slots, n_slots);
         spent = (double)MAX(clock_monotonic_usec() - begin, (usec_t)1);
         printf("{\"tasks\":%zu,\"tasksPerSecond\":%.0f,\"cpuUsecPerTask\":%.2f}\n", n_tasks,
                (double)n_tasks * 1e6 / spent, cpu_usec() / (double)MAX(n_tasks, (size_t)1));
-        for (size_t i = 0; i < n_chains; i++)
-                curl_easy_cleanup(chains[i].easy);
-        free(chains);
+        for (size_t i = 0; i < n_slots; i++)
+                slot_done(&slots[i]);
+        free(slots);
+        free(waiting);
         (void)curl_multi_cleanup(multi);
         curl_url_cleanup(poll_url);
         curl_url_cleanup(update_url);

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A persistent worker that does no work: reads what there is, answers every task in it with one
- * write. It knows the daemon's messages well enough to look for the id only. */
+ * write. It knows the daemon's messages well enough to look for the id only.
+ *
+ *   persistent-child [stamp]
+ *
+ * The output is {"n":1}; with stamp it says when the task was there: {"start":MONOTONIC_USEC}. */
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUFFER_SIZE (1 << 20)
 
+static bool stamps;
 static char input[BUFFER_SIZE], output[BUFFER_SIZE];
 
 static char *append(char *end, const char *data, size_t size)
@@ -16,10 +24,20 @@ static char *append(char *end, const char *data, size_t size)
         return end + size;
 }
 
+static char *append_stamp(char *end)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return end + sprintf(end, "{\"start\":%lld}}\n",
+                             (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+}
+
 static char *answer(char *end, const char *line, size_t size)
 {
         static const char key[] = "\"taskId\":\"", before[] = "{\"type\":\"result\",\"taskId\":\"",
-                          after[] = "\",\"status\":\"COMPLETED\",\"output\":{\"n\":1}}\n";
+                          after[] = "\",\"status\":\"COMPLETED\",\"output\":",
+                          one[] = "{\"n\":1}}\n";
         const char *id = memmem(line, size, key, sizeof(key) - 1), *quote;
 
         if (!id)
@@ -30,7 +48,8 @@ static char *answer(char *end, const char *line, size_t size)
                 return end;
         end = append(end, before, sizeof(before) - 1);
         end = append(end, id, (size_t)(quote - id));
-        return append(end, after, sizeof(after) - 1);
+        end = append(end, after, sizeof(after) - 1);
+        return stamps ? append_stamp(end) : append(end, one, sizeof(one) - 1);
 }
 
 static int write_all(const char *data, size_t size)
@@ -46,10 +65,11 @@ static int write_all(const char *data, size_t size)
         return 0;
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
         size_t held = 0;
 
+        stamps = argc > 1 && strcmp(argv[1], "stamp") == 0;
         for (;;) {
                 ssize_t n = read(STDIN_FILENO, input + held, sizeof(input) - held);
                 char *line = input, *end = output, *newline;
