@@ -426,14 +426,28 @@ static void on_settled(Subscription *subscription, Task *task, TaskStatus status
 typedef struct Holder {
         const Task *task;
         Task *found;
+        bool stuck;
 } Holder;
 
 static void match_task(const WorkerTaskStatus *status, void *userdata)
 {
         Holder *holder = userdata;
 
-        if (status->task == holder->task)
-                holder->found = status->task;
+        if (status->task != holder->task)
+                return;
+        holder->found = status->task;
+        holder->stuck = status->stuck;
+}
+
+static Worker *find_worker(const Pool *pool, const Task *task, Holder *ret)
+{
+        *ret = (Holder){ .task = task };
+        for (size_t i = 0; i < pool->n_slots; i++) {
+                worker_visit_tasks(pool->slots[i]->worker, match_task, ret);
+                if (ret->found)
+                        return pool->slots[i]->worker;
+        }
+        return NULL;
 }
 
 static bool drop_queued(Pool *pool, Task *task)
@@ -453,25 +467,29 @@ static bool drop_queued(Pool *pool, Task *task)
 static void on_cancel(Subscription *subscription, Task *task, CancelCause cause, void *userdata)
 {
         Pool *pool = userdata;
+        Worker *worker;
+        Holder holder;
 
         pool_mark(pool);
         if (drop_queued(pool, task))
                 return;
-        for (size_t i = 0; i < pool->n_slots; i++) {
-                Holder holder = { .task = task };
+        worker = find_worker(pool, task, &holder);
+        if (worker)
+                worker_cancel(worker, holder.found);
+}
 
-                worker_visit_tasks(pool->slots[i]->worker, match_task, &holder);
-                if (holder.found) {
-                        worker_cancel(pool->slots[i]->worker, holder.found);
-                        return;
-                }
-        }
+static bool is_stuck(Subscription *subscription, const Task *task, void *userdata)
+{
+        Holder holder;
+
+        return find_worker(userdata, task, &holder) && holder.stuck;
 }
 
 const SubscriptionCallbacks pool_subscription_callbacks = {
         .on_tasks = on_tasks,
         .on_cancel = on_cancel,
         .on_settled = on_settled,
+        .is_stuck = is_stuck,
 };
 
 void pool_free_tasks(Pool *pool)

@@ -9,10 +9,11 @@
  *   conductor-result.c    Outcome → body of the update (pure)
  *   conductor-settle.c    settle, release: what the pool says → WAITING in the outbox
  *   conductor-send.c      WAITING → the server: update, update-v2, log lines; again until accepted
- *   conductor-clock.c     one timer for all tasks in hand: leases, watch
+ *   conductor-clock.c     one timer for all tasks in hand; conductor-lease.c extends their leases
  *   conductor-fetch.c     which calls that may bring tasks are under way
  *   conductor-view.c      what the server says about a task (pure)
  *   conductor-watch.c     asks which of the tasks that run longer are still wanted
+ *   conductor-look.c      reads single tasks as the server has them, not many a second
  *   conductor-sweep.c     finds tasks that were handed out in an answer that was never read
  *   conductor-recover.c   tasks that a dead predecessor had in hand
  *   conductor-payload.c   inputs and outputs in external storage
@@ -98,6 +99,7 @@ struct ConductorTask {
         usec_t watch_usec;   /* when the server is asked about it next */
         ListLink lease_link; /* of those whose lease is to be extended now */
         ListLink watch_link; /* of those that the server is to be asked about now */
+        bool asked;          /* its answer is awaited */
         bool extending;      /* an extension is under way */
         usec_t logged_usec;  /* when its last line of progress was sent; 0: none yet */
         TaskStatus status;   /* as settled */
@@ -149,6 +151,7 @@ struct Conductor {
         struct ConductorSend *send;   /* conductor-send.c's */
         struct ConductorClock *clock; /* conductor-clock.c's */
         struct ConductorWatch *watch;
+        struct ConductorLooks *looks;
         struct ConductorProgress *progress;
         struct ConductorSweep *sweep;
         ListLink fetches; /* FetchMark */
@@ -275,50 +278,6 @@ void send_resume(Conductor *conductor);
 unsigned send_n_under_way(const Conductor *conductor);
 usec_t send_busy_until_usec(const Conductor *conductor);
 
-/* conductor-clock.c */
-
-/* With watch and progress; free: NULL parts are fine. */
-int clock_new(Conductor *conductor);
-void clock_free(Conductor *conductor);
-/* A task came into the pool's hands: its lease and watch times are set. */
-void clock_add(ConductorTask *holding);
-/* It has left them: conductor_task_unlink calls it. */
-void clock_remove(ConductorTask *holding);
-/* Looks at lease_usec and watch_usec of the tasks again by then, if not before. */
-void clock_wake(Conductor *conductor, usec_t at_usec);
-/* How often the clock looks at the tasks in hand at most, so that much of what is due goes at once.
- */
-#define CLOCK_TICK_USEC (200 * USEC_PER_MSEC)
-
-/* conductor-watch.c; the clock calls it. */
-
-/* Asks about the tasks whose watch_usec has come, and tells the pool of those that are not wanted.
- */
-int watch_new(Conductor *conductor);
-void watch_free(Conductor *conductor);
-void watch_run(Conductor *conductor, usec_t now_usec);
-/* A cancelled task is noticed within this. */
-usec_t watch_delay_usec(const Conductor *conductor);
-
-/* conductor-sweep.c */
-
-int sweep_new(Conductor *conductor);
-void sweep_free(Conductor *conductor);
-/* Whether such tasks are found: the worker ids are ours alone, and the server has an index. */
-bool sweep_is_on(const Conductor *conductor);
-/* The subscription is going: nothing is looked for on its behalf. */
-void sweep_forget(ConductorSubscription *subscription);
-/* Tasks may have been handed to us that we do not know of: looks at once, after 5 s, after 30 s. */
-void conductor_suspect(ConductorSubscription *subscription);
-
-/* conductor-fetch.c */
-
-/* Around every call that may bring tasks: from its start until what it brought has been taken. */
-void fetch_begin(Conductor *conductor, FetchMark *mark);
-void fetch_end(FetchMark *mark);
-/* Whether a call that was begun up to this number (conductor->n_fetches of then) is under way. */
-bool fetch_is_under_way(const Conductor *conductor, uint64_t number);
-
 /* conductor-view.c: pure */
 
 /* Members of a task object or of a task summary; SLICE_NULL or 0: not there. Texts are as in the
@@ -339,6 +298,71 @@ typedef struct TaskView {
 int task_view_parse(Slice object, TaskView *ret);
 bool task_view_is_held_by(const TaskView *view, const char *worker_id);
 
+/* conductor-clock.c */
+
+/* With watch and progress; free: NULL parts are fine. */
+int clock_new(Conductor *conductor);
+void clock_free(Conductor *conductor);
+/* A task came into the pool's hands: its lease and watch times are set. */
+void clock_add(ConductorTask *holding);
+/* It has left them: conductor_task_unlink calls it. */
+void clock_remove(ConductorTask *holding);
+/* Looks at lease_usec and watch_usec of the tasks again by then, if not before. */
+void clock_wake(Conductor *conductor, usec_t at_usec);
+/* The server is up again. */
+void clock_resume(Conductor *conductor);
+/* How often the clock looks at the tasks in hand at most, so that much of what is due goes at once.
+ */
+#define CLOCK_TICK_USEC (200 * USEC_PER_MSEC)
+
+/* conductor-watch.c; the clock calls it. */
+
+/* Asks about the tasks whose watch_usec has come, and tells the pool of those that are not wanted.
+ */
+int watch_new(Conductor *conductor);
+void watch_free(Conductor *conductor);
+void watch_run(Conductor *conductor, usec_t now_usec);
+int watch_query_append(Buffer *buffer, Task *const *tasks, size_t n); /* pure */
+/* A cancelled task is noticed within this. */
+usec_t watch_delay_usec(const Conductor *conductor);
+/* The server's index has turned out to know nothing of tasks, or there is none. */
+bool watch_is_blind(const Conductor *conductor);
+
+/* conductor-sweep.c */
+
+int sweep_new(Conductor *conductor);
+void sweep_free(Conductor *conductor);
+/* The server is up again. */
+void sweep_resume(Conductor *conductor);
+/* Whether such tasks are found: the worker ids are ours alone, and the server has an index. */
+bool sweep_is_on(const Conductor *conductor);
+/* Tasks may have been handed to us that we do not know of: looks at once, after 5 s, after 30 s. */
+void conductor_suspect(ConductorSubscription *subscription);
+/* Pure: the times of the next looks, less those that stand already; the query. */
+void sweep_plan(usec_t due_usec[], size_t *n_due, size_t max, usec_t now_usec);
+int sweep_query_append(Buffer *buffer, char *const *types);
+
+/* conductor-look.c */
+
+/* GET /tasks/ID. The answer comes once, later: VERDICT_DONE with what the server says, else view is
+ * NULL (AWAY, too, when all ends). view is borrowed. */
+typedef void (*look_done_t)(void *userdata, Verdict verdict, const TaskView *view);
+int look_at(Conductor *conductor, const char *id, look_done_t done, void *userdata);
+int look_new(Conductor *conductor);
+void look_free(Conductor *conductor);
+/* Starts what may start now. */
+void look_run(Conductor *conductor);
+/* So many a second at one server. */
+#define LOOKS_PER_SEC 20
+
+/* conductor-fetch.c */
+
+/* Around every call that may bring tasks: from its start until what it brought has been taken. */
+void fetch_begin(Conductor *conductor, FetchMark *mark);
+void fetch_end(FetchMark *mark);
+/* Whether a call that was begun up to this number (conductor->n_fetches of then) is under way. */
+bool fetch_is_under_way(const Conductor *conductor, uint64_t number);
+
 /* conductor-recover.c */
 
 /* At start: every HELD entry of a predecessor is handed back, or failed as poison. */
@@ -348,6 +372,9 @@ void conductor_recover(Conductor *conductor);
 
 /* Where the source is told to: a throttled line of the task's log. */
 void progress_report(ConductorTask *holding, Slice progress);
+void progress_free(Conductor *conductor);
+/* "40% stage: message"; pure. */
+int progress_line_append(Buffer *line, Slice progress);
 
 /* conductor-depth.c */
 

@@ -193,7 +193,6 @@ static void unsubscribe(Subscription *base)
         LIST_FOREACH_SAFE (i, &subscription->tasks) {
                 conductor_release(base, LIST_ENTRY(i, ConductorTask, link)->task, "its pool ended");
         }
-        sweep_forget(subscription);
         (void)conductor_subscription_unref(subscription);
 }
 
@@ -286,6 +285,8 @@ static void on_up(Server *server, void *userdata)
         Conductor *conductor = userdata;
 
         send_resume(conductor);
+        clock_resume(conductor);
+        sweep_resume(conductor);
         conductor_poll_all(conductor);
 }
 

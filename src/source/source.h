@@ -33,6 +33,9 @@ typedef struct SubscriptionCallbacks {
          * refused (stale: status is _TASK_STATUS_INVALID). task is borrowed. May be NULL. */
         void (*on_settled)(Subscription *subscription, Task *task, TaskStatus status,
                            void *userdata);
+        /* Its worker has been killed and does not go: nothing more is done to keep the task. May be
+         * NULL: none is. */
+        bool (*is_stuck)(Subscription *subscription, const Task *task, void *userdata);
         /* A released task is back, or was refused as stale. task is borrowed. May be NULL. */
         void (*on_released)(Subscription *subscription, Task *task, void *userdata);
 } SubscriptionCallbacks;

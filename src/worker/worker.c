@@ -410,6 +410,7 @@ void worker_visit_tasks(Worker *worker, worker_task_visitor_t visitor, void *use
                         .started_usec = held->started_usec,
                         .progress = buffer_slice(&held->progress),
                         .cancelled = held->fate == FATE_CANCELLED,
+                        .stuck = worker->end == END_KILL,
                 };
 
                 visitor(&status, userdata);

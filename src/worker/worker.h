@@ -148,6 +148,7 @@ typedef struct WorkerTaskStatus {
         usec_t started_usec;
         Slice progress; /* JSON object or SLICE_NULL */
         bool cancelled;
+        bool stuck; /* its process was killed and has not gone */
 } WorkerTaskStatus;
 typedef void (*worker_task_visitor_t)(const WorkerTaskStatus *status, void *userdata);
 void worker_visit_tasks(Worker *worker, worker_task_visitor_t visitor, void *userdata);

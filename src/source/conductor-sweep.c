@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Tasks that were handed to us in an answer that never reached us: the server has them in progress
+ * with our worker id, until their response time-out. After each call that ended without a readable
+ * answer, and at start, its task search is asked for such tasks: at once, and again later, since a
+ * server goes on giving out tasks for as long as a poll that was cut off would have lasted, and its
+ * index may be behind.
+ *
+ *   suspicion ──due──▶ search, page by page ──strays──▶ calls under way have ended ──▶ look ─▶ hand
+ *                                                                                       back
+ *
+ * A stray is what we do not know of. One that a poll is just bringing looks the same: so it has to
+ * be unknown, and to be the same handing out, when every call that was under way at the search has
+ * been answered and taken. */
+
+#include "source/conductor-internal.h"
+
+#include <stdio.h>
+#include "base/log.h"
+#include "base/strv.h"
+
+/* Looks after a suspicion. One that is due this little later than another serves both. */
+static const usec_t look_delays_usec[] = { 0, 5 * USEC_PER_SEC, 30 * USEC_PER_SEC };
+#define SWEEP_MERGE_USEC (2 * USEC_PER_SEC)
+#define SWEEP_LOOKS_MAX  32
+
+/* One that came so late, with the server away, is followed by another. */
+#define SWEEP_LATE_USEC   (5 * USEC_PER_SEC)
+#define SWEEP_AGAIN_USEC  (5 * USEC_PER_SEC)
+#define SWEEP_FAILED_USEC (2 * USEC_PER_SEC)
+
+/* The tasks in progress of a type, everybody's: the latest of them. */
+#define SWEEP_PAGE      100
+#define SWEEP_PAGES_MAX 20
+
+/* How often it is seen whether the calls under way have ended. */
+#define SWEEP_WAIT_USEC (20 * USEC_PER_MSEC)
+
+typedef struct Suspicion {
+        ListLink link;
+        ConductorSubscription *subscription; /* counted */
+        usec_t due_usec[SWEEP_LOOKS_MAX];
+        size_t n_due;
+} Suspicion;
+
+typedef struct Stray {
+        ListLink link;
+        ConductorSubscription *subscription; /* counted */
+        int64_t poll_count;
+        bool known; /* by now */
+        char *id;
+} Stray;
+
+struct ConductorSweep {
+        sd_event_source *timer;
+        ServerCall *search;
+        ListLink suspicions;
+        Suspicion *subject; /* of the search under way; NULL: none */
+        unsigned n_pages;   /* of it, done */
+        ListLink strays;    /* that wait for calls under way */
+        uint64_t barrier;   /* the last of those calls */
+        bool refused;       /* the server does not search */
+};
+
+/* When to look: pure */
+
+void sweep_plan(usec_t due_usec[], size_t *n_due, size_t max, usec_t now_usec)
+{
+        for (size_t i = 0; i < ELEMENTSOF(look_delays_usec) && *n_due < max; i++) {
+                usec_t at = usec_add(now_usec, look_delays_usec[i]);
+                bool served = false;
+
+                for (size_t j = 0; j < *n_due; j++)
+                        served |= due_usec[j] >= at && due_usec[j] - at <= SWEEP_MERGE_USEC;
+                if (!served)
+                        due_usec[(*n_due)++] = at;
+        }
+}
+
+static usec_t first_due(const Suspicion *suspicion)
+{
+        usec_t first = USEC_INFINITY;
+
+        for (size_t i = 0; i < suspicion->n_due; i++)
+                first = MIN(first, suspicion->due_usec[i]);
+        return first;
+}
+
+static void add_due(Suspicion *suspicion, usec_t at)
+{
+        if (suspicion->n_due < SWEEP_LOOKS_MAX)
+                suspicion->due_usec[suspicion->n_due++] = at;
+}
+
+/* The looks that are due by now are one. */
+static void take_due(Suspicion *suspicion, usec_t now)
+{
+        usec_t first = first_due(suspicion);
+        size_t n = 0;
+
+        for (size_t i = 0; i < suspicion->n_due; i++)
+                if (suspicion->due_usec[i] > now)
+                        suspicion->due_usec[n++] = suspicion->due_usec[i];
+        suspicion->n_due = n;
+        if (now - first > SWEEP_LATE_USEC)
+                add_due(suspicion, usec_add(now, SWEEP_AGAIN_USEC));
+}
+
+static void suspicion_free(Suspicion *suspicion)
+{
+        list_remove(&suspicion->link);
+        (void)conductor_subscription_unref(suspicion->subscription);
+        free(suspicion);
+}
+
+static void arm(Conductor *conductor)
+{
+        struct ConductorSweep *sweep = conductor->sweep;
+        usec_t now = clock_monotonic_usec(), wake = USEC_INFINITY;
+
+        if (!list_is_empty(&sweep->strays))
+                wake = usec_add(now, SWEEP_WAIT_USEC);
+        if (!sweep->subject && server_may_send(conductor->server))
+                LIST_FOREACH (i, &sweep->suspicions) {
+                        wake = MIN(wake, first_due(LIST_ENTRY(i, Suspicion, link)));
+                }
+        if (wake < USEC_INFINITY)
+                (void)sd_event_source_set_time(sweep->timer, wake);
+        (void)sd_event_source_set_enabled(sweep->timer,
+                                          wake < USEC_INFINITY ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+/* Strays */
+
+static Stray *stray_free(Stray *stray)
+{
+        if (!stray)
+                return NULL;
+        list_remove(&stray->link);
+        (void)conductor_subscription_unref(stray->subscription);
+        free(stray->id);
+        free(stray);
+        return NULL;
+}
+DEFINE_CLEANUP(Stray *, stray_free);
+
+static int add_stray(struct ConductorSweep *sweep, ConductorSubscription *subscription,
+                     const TaskView *view)
+{
+        Stray *stray = malloc(sizeof(*stray));
+
+        if (!stray)
+                return -ENOMEM;
+        *stray = (Stray){
+                .subscription = conductor_subscription_ref(subscription),
+                .poll_count = view->poll_count,
+                .id = strndup(view->id.data, view->id.size),
+        };
+        if (!stray->id) {
+                (void)stray_free(stray);
+                return -ENOMEM;
+        }
+        list_append(&sweep->strays, &stray->link);
+        return 0;
+}
+
+static void match_entry(OutboxEntry *entry, void *userdata)
+{
+        ListLink *strays = userdata;
+
+        LIST_FOREACH (i, strays) {
+                Stray *stray = LIST_ENTRY(i, Stray, link);
+
+                stray->known |= streq(stray->id, entry->id);
+        }
+}
+
+/* In a pool's hands, or with a message about it on its way. */
+static void drop_known(Conductor *conductor, ListLink *strays)
+{
+        outbox_visit(conductor->outbox, match_entry, strays);
+        LIST_FOREACH_SAFE (i, strays) {
+                Stray *stray = LIST_ENTRY(i, Stray, link);
+
+                if (stray->known || conductor_find_task(conductor, slice_from_string(stray->id)))
+                        (void)stray_free(stray);
+        }
+}
+
+static bool is_unknown(Conductor *conductor, Stray *stray)
+{
+        ListLink alone = LIST_INIT(alone);
+        bool known;
+
+        list_append(&alone, &stray->link);
+        outbox_visit(conductor->outbox, match_entry, &alone);
+        known = stray->known || conductor_find_task(conductor, slice_from_string(stray->id));
+        list_remove(&stray->link);
+        return !known;
+}
+
+static const char *type_of(const ConductorSubscription *subscription, const TaskView *view)
+{
+        STRV_FOREACH (type, subscription->types)
+                if (view->type.data && json_key_is(view->type, *type))
+                        return *type;
+        return NULL;
+}
+
+/* Hand back */
+
+static bool is_plain(Slice text)
+{
+        return !text.data || !memchr(text.data, '\\', text.size);
+}
+
+static int append_bodies(const Stray *stray, const TaskView *view, const char *type, Buffer *head,
+                         Buffer *body)
+{
+        const MessageHead message = {
+                .workflow_id = view->workflow_id,
+                .type = slice_from_string(type),
+                .domain = view->domain,
+                .worker_id = slice_from_string(stray->subscription->worker_id),
+                .poll_count = view->poll_count,
+        };
+        int64_t delay = hand_back_delay_sec(clock_epoch_msec(), view->scheduled_msec,
+                                            view->poll_timeout_sec);
+        int r = message_head_append(head, &message);
+
+        return r < 0 ? r : hand_back_append(body, &message, stray->id, view->output, delay);
+}
+
+static int put_back(Conductor *conductor, const Stray *stray, const TaskView *view,
+                    const char *type)
+{
+        Buffer head = BUFFER_NULL(OUTBOX_HEAD_MAX), body = BUFFER_NULL(HTTP_ANSWER_MAX);
+        OutboxEntry *entry;
+        int r = append_bodies(stray, view, type, &head, &body);
+
+        if (r >= 0)
+                r = outbox_hold(conductor->outbox, stray->id, buffer_slice(&head), &entry);
+        if (r >= 0) {
+                r = outbox_put(conductor->outbox, entry, MESSAGE_HAND_BACK, buffer_slice(&body),
+                               false);
+                if (r < 0)
+                        outbox_forget(conductor->outbox, entry);
+        }
+        buffer_deinit(&head);
+        buffer_deinit(&body);
+        return r;
+}
+
+static void hand_back(Conductor *conductor, const Stray *stray, const TaskView *view)
+{
+        ConductorSubscription *subscription = stray->subscription;
+        const char *type = type_of(subscription, view);
+        const LogFields fields = {
+                .pool = subscription->pool,
+                .task_id = stray->id,
+                .task_type = type,
+                .status = "HANDED_BACK",
+        };
+        int r;
+
+        if (!type || !view->workflow_id.data || !is_plain(view->workflow_id) ||
+            !is_plain(view->domain))
+                return;
+        r = put_back(conductor, stray, view, type);
+        if (r < 0) {
+                log_full(LOG_ERR, r, &fields,
+                         "cannot hand back task %s (%s), its response timeout will: %m", stray->id,
+                         type);
+                return;
+        }
+        subscription->status.n_handed_back++;
+        log_event(LOG_NOTICE, &fields,
+                  "task %s (%s) handed back: it was given to us in an answer that never came",
+                  stray->id, type);
+}
+
+static void on_look(void *userdata, Verdict verdict, const TaskView *view)
+{
+        _cleanup_(stray_freep) Stray *stray = userdata;
+        Conductor *conductor = stray->subscription->conductor;
+
+        if (view && task_view_is_held_by(view, stray->subscription->worker_id) &&
+            view->poll_count == stray->poll_count && is_unknown(conductor, stray))
+                hand_back(conductor, stray, view);
+}
+
+/* Those that no call under way can bring any more are read once more, each by itself. */
+static void look_at_strays(Conductor *conductor)
+{
+        struct ConductorSweep *sweep = conductor->sweep;
+
+        if (list_is_empty(&sweep->strays) || sweep->subject ||
+            fetch_is_under_way(conductor, sweep->barrier))
+                return;
+        drop_known(conductor, &sweep->strays);
+        while (!list_is_empty(&sweep->strays)) {
+                Stray *stray = LIST_FIRST(&sweep->strays, Stray, link);
+
+                list_remove(&stray->link);
+                if (look_at(conductor, stray->id, on_look, stray) < 0)
+                        (void)stray_free(stray);
+        }
+}
+
+/* Search */
+
+static bool is_searchable(const char *type)
+{
+        return !type[strcspn(type, "'\"(),=<>\\")];
+}
+
+/* The worker id cannot be asked for: indexes do not have it (measured). Without the types where one
+ * of them cannot be written in a query. */
+int sweep_query_append(Buffer *buffer, char *const *types)
+{
+        int r = buffer_append_string(buffer, "status=IN_PROGRESS");
+
+        STRV_FOREACH (type, types)
+                if (!is_searchable(*type))
+                        return r;
+        STRV_FOREACH (type, types) {
+                if (r >= 0)
+                        r = buffer_append_string(buffer,
+                                                 type == types ? " AND taskType IN (" : ",");
+                if (r >= 0)
+                        r = buffer_append_string(buffer, *type);
+        }
+        return r < 0 ? r : buffer_append_byte(buffer, ')');
+}
+
+static int start_search(Conductor *conductor)
+{
+        struct ConductorSweep *sweep = conductor->sweep;
+        Buffer query = BUFFER_NULL(OUTBOX_HEAD_MAX);
+        _cleanup_free_ char *text = NULL, *escaped = NULL, *path = NULL;
+        int r = sweep_query_append(&query, sweep->subject->subscription->types);
+
+        text = r < 0 ? NULL : buffer_steal_string(&query);
+        escaped = text ? server_escape(text) : NULL;
+        buffer_deinit(&query);
+        if (!escaped)
+                return -ENOMEM;
+        if (asprintf(&path, "/tasks/search-v2?start=%u&size=%u&sort=updateTime:DESC&query=%s",
+                     sweep->n_pages * SWEEP_PAGE, SWEEP_PAGE, escaped) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        r = server_call_set_path(sweep->search, path);
+        return r < 0 ? r : server_call_start(sweep->search);
+}
+
+/* The number of rows, or -EBADMSG. */
+static int take_page(Conductor *conductor, Slice body)
+{
+        struct ConductorSweep *sweep = conductor->sweep;
+        ConductorSubscription *subscription = sweep->subject->subscription;
+        Slice results, row;
+        int n = 0;
+
+        if (json_check(body, NULL) < 0 || json_type_of(body) != JSON_OBJECT)
+                return -EBADMSG;
+        results = json_member(body, "results");
+        if (!results.data || json_type_of(results) != JSON_ARRAY)
+                return -EBADMSG;
+        JSON_FOREACH_ELEMENT (row, results) {
+                TaskView view;
+
+                n++;
+                if (task_view_parse(row, &view) < 0 ||
+                    !task_view_is_held_by(&view, subscription->worker_id) || !is_plain(view.id) ||
+                    conductor_find_task(conductor, view.id))
+                        continue;
+                if (add_stray(sweep, subscription, &view) < 0)
+                        return -ENOMEM;
+        }
+        return n;
+}
+
+static void end_search(Conductor *conductor, usec_t again_usec)
+{
+        struct ConductorSweep *sweep = conductor->sweep;
+        Suspicion *subject = TAKE_PTR(sweep->subject);
+
+        if (again_usec > 0)
+                add_due(subject, again_usec);
+        if (subject->n_due == 0)
+                suspicion_free(subject);
+        else
+                list_append(&sweep->suspicions, &subject->link);
+        look_at_strays(conductor);
+        arm(conductor);
+}
+
+static void on_search(ServerCall *call, Verdict verdict, const HttpAnswer *answer, void *userdata)
+{
+        Conductor *conductor = userdata;
+        struct ConductorSweep *sweep = conductor->sweep;
+        usec_t again = usec_add(clock_monotonic_usec(), SWEEP_FAILED_USEC);
+        int n;
+
+        if (verdict == VERDICT_AWAY || verdict == VERDICT_BUSY) {
+                end_search(conductor, again);
+                return;
+        }
+        n = verdict == VERDICT_DONE ? take_page(conductor, answer->body) : -EBADMSG;
+        if (n == -EBADMSG && !sweep->refused)
+                log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
+                          "source %s: the server does not search tasks; those that it gives out in "
+                          "an answer that never comes wait for their response timeout",
+                          conductor->source.name);
+        sweep->refused = n == -EBADMSG;
+        sweep->barrier = conductor->n_fetches;
+        if (n == SWEEP_PAGE && ++sweep->n_pages < SWEEP_PAGES_MAX && start_search(conductor) >= 0)
+                return;
+        end_search(conductor, n == -ENOMEM ? again : 0);
+}
+
+/* The suspicion whose look is due first, if any is. */
+static Suspicion *find_due(struct ConductorSweep *sweep, usec_t now)
+{
+        Suspicion *found = NULL;
+
+        LIST_FOREACH (i, &sweep->suspicions) {
+                Suspicion *suspicion = LIST_ENTRY(i, Suspicion, link);
+
+                if (first_due(suspicion) <= now &&
+                    (!found || first_due(suspicion) < first_due(found)))
+                        found = suspicion;
+        }
+        return found;
+}
+
+static void run(Conductor *conductor)
+{
+        struct ConductorSweep *sweep = conductor->sweep;
+        usec_t now = clock_monotonic_usec();
+        Suspicion *due;
+
+        look_at_strays(conductor);
+        /* the strays of one search at a time: they share a barrier */
+        if (!sweep->subject && list_is_empty(&sweep->strays) &&
+            server_may_send(conductor->server) && (due = find_due(sweep, now))) {
+                list_remove(&due->link);
+                take_due(due, now);
+                sweep->subject = due;
+                sweep->n_pages = 0;
+                if (start_search(conductor) < 0) {
+                        end_search(conductor, usec_add(now, SWEEP_FAILED_USEC));
+                        return;
+                }
+        }
+        arm(conductor);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        run(userdata);
+        return 0;
+}
+
+static Suspicion *find_suspicion(struct ConductorSweep *sweep,
+                                 const ConductorSubscription *subscription)
+{
+        if (sweep->subject && sweep->subject->subscription == subscription)
+                return sweep->subject;
+        LIST_FOREACH (i, &sweep->suspicions) {
+                Suspicion *suspicion = LIST_ENTRY(i, Suspicion, link);
+
+                if (suspicion->subscription == subscription)
+                        return suspicion;
+        }
+        return NULL;
+}
+
+void conductor_suspect(ConductorSubscription *subscription)
+{
+        Conductor *conductor = subscription->conductor;
+        Suspicion *suspicion;
+
+        if (!conductor->sweep || conductor->config->conductor.worker_id)
+                return;
+        suspicion = find_suspicion(conductor->sweep, subscription);
+        if (!suspicion) {
+                suspicion = malloc(sizeof(*suspicion));
+                if (!suspicion)
+                        return; /* the response time-out is left */
+                *suspicion = (Suspicion){
+                        .subscription = conductor_subscription_ref(subscription),
+                };
+                list_append(&conductor->sweep->suspicions, &suspicion->link);
+        }
+        sweep_plan(suspicion->due_usec, &suspicion->n_due, SWEEP_LOOKS_MAX, clock_monotonic_usec());
+        arm(conductor);
+}
+
+void sweep_resume(Conductor *conductor)
+{
+        arm(conductor);
+}
+
+bool sweep_is_on(const Conductor *conductor)
+{
+        return !conductor->config->conductor.worker_id && !conductor->sweep->refused &&
+               !watch_is_blind(conductor);
+}
+
+int sweep_new(Conductor *conductor)
+{
+        struct ConductorSweep *sweep = calloc(1, sizeof(*sweep));
+        int r;
+
+        if (!sweep)
+                return -ENOMEM;
+        conductor->sweep = sweep;
+        list_init(&sweep->suspicions);
+        list_init(&sweep->strays);
+        if ((r = server_call_new(&sweep->search, conductor->server, HTTP_GET, on_search,
+                                 conductor)) < 0 ||
+            (r = sd_event_add_time(conductor->event, &sweep->timer, CLOCK_MONOTONIC, 0,
+                                   USEC_PER_MSEC, on_timer, conductor)) < 0 ||
+            (r = sd_event_source_set_enabled(sweep->timer, SD_EVENT_OFF)) < 0)
+                return r;
+        (void)sd_event_source_set_description(sweep->timer, "conductor-sweep");
+        server_call_set_repeatable(sweep->search, true);
+        return 0;
+}
+
+void sweep_free(Conductor *conductor)
+{
+        struct ConductorSweep *sweep = TAKE_PTR(conductor->sweep);
+
+        if (!sweep)
+                return;
+        (void)server_call_free(sweep->search);
+        (void)sd_event_source_disable_unref(sweep->timer);
+        while (!list_is_empty(&sweep->strays))
+                (void)stray_free(LIST_FIRST(&sweep->strays, Stray, link));
+        while (!list_is_empty(&sweep->suspicions))
+                suspicion_free(LIST_FIRST(&sweep->suspicions, Suspicion, link));
+        if (sweep->subject)
+                suspicion_free(sweep->subject);
+        free(sweep);
+}
