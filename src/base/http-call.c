@@ -176,8 +176,13 @@ int http_call_set_url(HttpCall *call, const char *url)
 
 void http_call_set_body(HttpCall *call, const char *content_type, Slice body)
 {
+        bool large = body.size >= HTTP_LARGE_BODY;
+
         assert(!call->running && call->method != HTTP_GET);
         call->request_body = body;
+        if (large != call->large)
+                call->headers_changed = true;
+        call->large = large;
         if (content_type == call->content_type)
                 return;
         call->content_type = content_type;
@@ -240,24 +245,39 @@ static int apply_settings(HttpCall *call)
         return 0;
 }
 
-/* The call's Content-Type goes in front of the list that all calls share. */
+/* The call's own headers go in front of the list that all calls share. libcurl asks a server
+ * whether it wants a large body, and waits a second where that is not understood; an early answer
+ * is read while sending anyway. */
+static int add_own_headers(HttpCall *call, struct curl_slist **headers)
+{
+        static char no_expect[] = "Expect:";
+
+        if (!call->content_header &&
+            asprintf(&call->content_header, "Content-Type: %s", call->content_type ?: "") < 0) {
+                call->content_header = NULL;
+                return -ENOMEM;
+        }
+        call->with_type = (struct curl_slist){ call->content_header, *headers };
+        *headers = &call->with_type;
+        if (call->large) {
+                call->with_no_expect = (struct curl_slist){ no_expect, *headers };
+                *headers = &call->with_no_expect;
+        }
+        return 0;
+}
+
 static int apply_headers(HttpCall *call)
 {
-        struct curl_slist *headers = http_settings_headers(call->settings, call->authorized);
+        struct curl_slist *headers;
+        int r;
 
         if (!call->headers_changed)
                 return 0;
+        headers = http_settings_headers(call->settings, call->authorized);
         if (call->method != HTTP_GET) {
-                if (!call->content_header && asprintf(&call->content_header, "Content-Type: %s",
-                                                      call->content_type ?: "") < 0) {
-                        call->content_header = NULL;
-                        return -ENOMEM;
-                }
-                call->with_type = (struct curl_slist){
-                        .data = call->content_header,
-                        .next = headers,
-                };
-                headers = &call->with_type;
+                r = add_own_headers(call, &headers);
+                if (r < 0)
+                        return r;
         }
         if (curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK)
                 return -ENOMEM;

@@ -31,6 +31,9 @@
 /* What curl reads at a time; one for each request under way. */
 #define HTTP_READ_SIZE 8192L
 
+/* From about this size on libcurl would announce a body by "Expect: 100-continue". */
+#define HTTP_LARGE_BODY ((size_t)512 * 1024)
+
 /* Longest header section of an answer: curl keeps it in memory. */
 #define HTTP_HEADERS_MAX ((size_t)128 * 1024)
 
@@ -110,11 +113,13 @@ struct HttpCall {
         http_callback_t callback;
         void *userdata;
 
-        HttpSettings *settings;      /* that easy is set up with; NULL: none yet */
-        const char *content_type;    /* literal */
-        char *content_header;        /* "Content-Type: …" */
-        struct curl_slist with_type; /* content_header, then those of settings */
+        HttpSettings *settings;           /* that easy is set up with; NULL: none yet */
+        const char *content_type;         /* literal */
+        char *content_header;             /* "Content-Type: …" */
+        struct curl_slist with_type;      /* content_header, then those of settings */
+        struct curl_slist with_no_expect; /* "Expect:", then with_type */
         Slice request_body;
+        bool large;
         usec_t timeout_usec;
         bool repeatable;
         bool authorized;
