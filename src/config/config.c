@@ -89,6 +89,7 @@ int config_with_pools(const Config *config, const ConfigPool *const *pools, size
         if (!copy)
                 return -ENOMEM;
         copy->n_ref = 1;
+        copy->fileless = config->fileless;
         copy->path = strdup(config->path);
         copy->pools = calloc(MAX(n_pools, (size_t)1), sizeof(*copy->pools));
         if (!copy->path || !copy->pools)

@@ -161,6 +161,7 @@ struct ConfigSource {
 struct Config {
         unsigned n_ref;
         char *path;
+        bool fileless;   /* from a command line: there is nothing to read again */
         char *socket;    /* absolute; default by XDG or /run */
         char *state_dir; /* absolute */
         int log_level;

@@ -5,9 +5,9 @@
 #include "base/strv.h"
 #include "config/check-source.h"
 #include "config/check.h"
-#include "config/environment.h"
 #include "config/object.h"
 #include "config/place.h"
+#include "config/pool-environment.h"
 #include "config/read.h"
 #include "config/resolve.h"
 #include "config/tree.h"
@@ -374,55 +374,6 @@ static int fill_places(Load *load)
         return r == -ENXIO ? 0 : r;
 }
 
-static int set_variable(char ***env, const char *name, const char *value)
-{
-        _cleanup_free_ char *assignment = NULL;
-
-        if (!value)
-                return 0;
-        if (asprintf(&assignment, "%s=%s", name, value) < 0) {
-                assignment = NULL;
-                return -ENOMEM;
-        }
-        return strv_set_env(env, assignment);
-}
-
-/* What a handler needs to speak to its server itself. */
-static int add_server(const ConfigSource *source, const ConfigPool *pool, char ***env)
-{
-        if (!source || source->type != SOURCE_CONDUCTOR)
-                return 0;
-        int r = set_variable(env, "CONDUCTOR_SERVER_URL", source->conductor.url);
-        if (r < 0 || !pool->pass_credentials)
-                return r;
-        r = set_variable(env, "CONDUCTOR_AUTH_KEY", source->conductor.auth.key_id);
-        if (r < 0)
-                return r;
-        return set_variable(env, "CONDUCTOR_AUTH_SECRET", source->conductor.auth.secret);
-}
-
-/* environment: that of the source, over it what the file says, over it what the pool says. */
-static int fill_environment(Load *load, ConfigPool *pool)
-{
-        _cleanup_(strv_freep) char **env = NULL;
-        ConfigOrigin at = check_place(pool, "environment_file");
-
-        int r = add_server(config_find_source(load->config, pool->source), pool, &env);
-        if (r >= 0 && pool->environment_file)
-                r = environment_read(&load->findings, at, "environment_file",
-                                     pool->environment_file, false, &env);
-        STRV_FOREACH (assignment, pool->environment_own) {
-                if (r < 0)
-                        break;
-                r = strv_set_env(&env, *assignment);
-        }
-        if (r < 0)
-                return r;
-        (void)strv_free(pool->environment);
-        pool->environment = TAKE_PTR(env);
-        return 0;
-}
-
 static int load_finish(Load *load)
 {
         Config *config = load->config;
@@ -437,7 +388,7 @@ static int load_finish(Load *load)
                 return r;
         r = check_pools(&load->findings, config, load->complete, load->elsewhere);
         for (size_t i = 0; i < config->n_pools && r >= 0 && load->findings.n_errors == 0; i++)
-                r = fill_environment(load, config->pools[i]);
+                r = pool_environment_fill(&load->findings, config, config->pools[i]);
         return r;
 }
 

@@ -4,21 +4,6 @@
 #include "config/override.h"
 #include "config/resolve.h"
 
-static int set_from_text(const SchemaRow *row, ConfigSource *source, const char *text,
-                         char **ret_message)
-{
-        _cleanup_free_ char *resolved = NULL;
-        int r = 0;
-
-        if (row->role == SCHEMA_URL)
-                r = resolve_url(text, &resolved, ret_message);
-        else if (row->role == SCHEMA_WORD)
-                r = resolve_word(text, ret_message);
-        if (r == 0)
-                r = value_set_text(row, source, resolved ?: text, ret_message);
-        return r;
-}
-
 static int override_row(Findings *findings, ConfigSource *source, const SchemaRow *row,
                         ConfigOrigin at)
 {
@@ -29,7 +14,7 @@ static int override_row(Findings *findings, ConfigSource *source, const SchemaRo
 
         if (!text || !text[0])
                 return 0;
-        int r = set_from_text(row, source, text, &message);
+        int r = resolve_and_set(row, source, text, &message);
         if (r < 0)
                 return r;
         source->origins->at[row - schema_rows(SCHEMA_SOURCE, &n)] =
@@ -48,7 +33,8 @@ int override_source(Findings *findings, ConfigSource *source, ConfigOrigin at)
         const SchemaRow *rows = schema_rows(SCHEMA_SOURCE, &n);
 
         for (size_t i = 0; i < n; i++) {
-                if (!rows[i].variable || !(rows[i].sources & 1u << source->type))
+                if (!rows[i].variable || !(rows[i].sources & 1u << source->type) ||
+                    source->origins->at[i].kind == ORIGIN_SET)
                         continue;
                 int r = override_row(findings, source, &rows[i], at);
                 if (r < 0)

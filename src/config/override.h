@@ -6,6 +6,7 @@
 
 #include "config/findings.h"
 
-/* Sets what rows with a variable have there; an empty variable counts as none. What is refused is
- * reported at `at`. 0 (with or without findings), -errno. */
+/* Sets what rows with a variable have there; an empty variable counts as none, and what was given
+ * on the command line stays. What is refused is reported at `at`. 0 (with or without findings),
+ * -errno. */
 int override_source(Findings *findings, ConfigSource *source, ConfigOrigin at);

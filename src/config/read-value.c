@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <ctype.h>
 #include <stdio.h>
 #include "base/strv.h"
 #include "config/environment.h"
@@ -112,26 +111,13 @@ static const config_setting_t *list_element(const ReadTarget *target, int i)
                                         : target->setting;
 }
 
-static int check_task_type(const char *text, char **ret_message)
-{
-        if (!text[0])
-                return value_refuse(ret_message, "must not be empty");
-        if (strlen(text) > CONFIG_TASK_TYPE_MAX)
-                return value_refuse(ret_message, "a task type has at most %d bytes",
-                                    CONFIG_TASK_TYPE_MAX);
-        for (const char *p = text; *p; p++)
-                if (iscntrl((unsigned char)*p))
-                        return value_refuse(ret_message, "a task type has no control characters");
-        return 0;
-}
-
 /* What an entry stands for: *ret is fresh, or NULL if the text itself is the value. */
 static int resolve_entry(const ReadTarget *target, const char *text, int i, char **ret,
                          char **ret_message)
 {
         switch (target->row->role) {
         case SCHEMA_TASK_TYPES:
-                return check_task_type(text, ret_message);
+                return resolve_task_type(text, ret_message);
         case SCHEMA_HEADERS:
                 return resolve_header(text, ret_message);
         case SCHEMA_CREDENTIAL:

@@ -30,5 +30,10 @@ int resolve_header(const char *text, char **ret_message);
 /* Printable, of at most RESOLVE_WORD_MAX bytes. */
 #define RESOLVE_WORD_MAX 256
 int resolve_word(const char *text, char **ret_message);
+int resolve_task_type(const char *text, char **ret_message);
 /* The name of a credential: of a file, without a folder. */
 int resolve_credential_name(const char *text, char **ret_message);
+
+/* A row's value from text that stands in no file (a variable, an option): checked and resolved as
+ * in one beside the working directory. For the roles of sources, places and task types. */
+int resolve_and_set(const SchemaRow *row, void *object, const char *text, char **ret_message);

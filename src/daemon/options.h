@@ -11,6 +11,7 @@
 typedef enum DaemonAction {
         DAEMON_SERVE,
         DAEMON_CHECK,
+        DAEMON_RUN,
         DAEMON_RUN_ONCE,
         DAEMON_HELP,
         DAEMON_VERSION,
@@ -20,13 +21,23 @@ typedef struct DaemonOptions {
         DaemonAction action;
         const char *config_path;
 
-        /* run TYPE --once */
+        /* run TYPE */
         const char *task_type;
-        const char *input; /* JSON, @FILE or - */
         HandlerMode mode;
         usec_t task_timeout_usec; /* 0: the default */
-        bool json;                /* print the whole outcome */
         char *const *command;     /* COMMAND… or FILE.so, NULL-terminated */
+
+        /* --once */
+        const char *input; /* JSON, @FILE or - */
+        bool json;         /* print the whole outcome */
+
+        /* --url: as they were given, NULL where they were not */
+        const char *url;
+        const char *worker_id;
+        const char *domain;
+        const char *poll_timeout;
+        const char *count;
+        const char *state_dir;
 } DaemonOptions;
 
 /* 0, or -EINVAL after saying on stderr what is wrong. */

@@ -10,11 +10,10 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/strv.h"
-#include "config/resolve.h"
+#include "daemon/exit.h"
+#include "daemon/handler.h"
 #include "manager/environment.h"
 #include "manager/manager.h"
-
-#define EXIT_NOT_COMPLETED 5
 
 typedef struct RunOnce {
         const DaemonOptions *options;
@@ -142,7 +141,7 @@ static int make_task(RunOnce *run)
         char id[40];
         int r;
 
-        r = check_input(run->options->input, &input);
+        r = check_input(run->options->input ?: "{}", &input);
         if (r < 0)
                 return r;
         (void)snprintf(id, sizeof(id), "run-%016" PRIx64, random_u64());
@@ -154,41 +153,19 @@ static int make_task(RunOnce *run)
 
 /* The handler */
 
-static bool is_library(const char *path)
+/* As a pool on that server would give it to its handler. */
+static int add_server(ConfigPool *config)
 {
-        size_t length = strlen(path);
+        const char *url = getenv("CONDUCTOR_SERVER_URL");
+        _cleanup_free_ char *assignment = NULL;
 
-        return length > 3 && streq(path + length - 3, ".so");
-}
-
-static int set_handler(ConfigPool *config, const DaemonOptions *options, char **ret_message)
-{
-        const char *name = options->command[0];
-        char *path = NULL;
-        int r;
-
-        if (is_library(name) && !options->command[1]) {
-                config->handler.mode = HANDLER_LIBRARY;
-                r = resolve_library("./run", name, &path, ret_message);
-                if (r != 0)
-                        return r;
-                free(config->handler.library);
-                config->handler.library = path;
+        if (!url)
                 return 0;
+        if (asprintf(&assignment, "CONDUCTOR_SERVER_URL=%s", url) < 0) {
+                assignment = NULL;
+                return -ENOMEM;
         }
-        config->handler.mode = options->mode;
-        r = resolve_program("./run", name, &path, ret_message);
-        if (r != 0)
-                return r;
-        strv_free(config->handler.command);
-        r = strv_copy(&config->handler.command, options->command);
-        if (r < 0) {
-                free(path);
-                return r;
-        }
-        free(config->handler.command[0]);
-        config->handler.command[0] = path;
-        return 0;
+        return strv_set_env(&config->environment, assignment);
 }
 
 static int make_config(RunOnce *run)
@@ -202,13 +179,16 @@ static int make_config(RunOnce *run)
         if (r < 0)
                 return r;
         config = run->config;
-        r = set_handler(config, options, &message);
+        r = handler_from_options(config, options, &message);
         if (r > 0)
                 return complain(-EINVAL, "%s", message);
         if (r < 0)
                 return r;
         if (options->task_timeout_usec > 0)
                 config->task_timeout_usec = options->task_timeout_usec;
+        r = add_server(config);
+        if (r < 0)
+                return r;
         strv_free(config->task_type);
         config->task_type = NULL;
         return strv_append(&config->task_type, options->task_type);
@@ -386,7 +366,7 @@ int run_once(const DaemonOptions *options)
 
         log_set_level(LOG_INFO); /* what the handler writes to its stderr comes at this level */
         if (make_task(&run) < 0 || make_config(&run) < 0)
-                return 2;
+                return EXIT_USAGE;
         r = run_worker(&run);
         if (r < 0)
                 return complain(EXIT_FAILURE, "cannot run the handler: %s", strerror(-r));

@@ -199,9 +199,16 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
         return 0;
 }
 
+/* Without files it means what it means to every program: the terminal is gone. */
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-        manager_reload_on_signal(userdata);
+        Manager *manager = userdata;
+
+        if (manager->config->fileless) {
+                log_notice("received SIGHUP");
+                manager_drain(manager, USEC_INFINITY);
+        } else
+                manager_reload_on_signal(manager);
         return 0;
 }
 

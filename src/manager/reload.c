@@ -333,6 +333,11 @@ int manager_reload(Manager *manager, ReloadReport *ret)
                 ret->message = strdup("the daemon is draining");
                 return ret->message ? MANAGER_E_REFUSED : -ENOMEM;
         }
+        if (manager->config->fileless) {
+                ret->message = strdup("everything stands on the command line, there are no files "
+                                      "to read again");
+                return ret->message ? MANAGER_E_REFUSED : -ENOMEM;
+        }
         if (manager->state == MANAGER_RUNNING) {
                 notify = manager->notify;
                 notify_reloading(notify);

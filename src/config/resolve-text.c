@@ -181,3 +181,42 @@ int resolve_credential_name(const char *text, char **ret_message)
                                     text);
         return resolve_word(text, ret_message);
 }
+
+int resolve_task_type(const char *text, char **ret_message)
+{
+        if (!text[0])
+                return value_refuse(ret_message, "must not be empty");
+        if (strlen(text) > CONFIG_TASK_TYPE_MAX)
+                return value_refuse(ret_message, "a task type has at most %d bytes",
+                                    CONFIG_TASK_TYPE_MAX);
+        for (const char *p = text; *p; p++)
+                if (iscntrl((unsigned char)*p))
+                        return value_refuse(ret_message, "a task type has no control characters");
+        return 0;
+}
+
+static int resolve_role(SchemaRole role, const char *text, char **ret, char **ret_message)
+{
+        switch (role) {
+        case SCHEMA_URL:
+                return resolve_url(text, ret, ret_message);
+        case SCHEMA_WORD:
+                return resolve_word(text, ret_message);
+        case SCHEMA_TASK_TYPES:
+                return resolve_task_type(text, ret_message);
+        case SCHEMA_PATH:
+                return resolve_path("./", text, ret);
+        case SCHEMA_SOCKET:
+                return resolve_socket("./", text, ret, ret_message);
+        default:
+                return 0;
+        }
+}
+
+int resolve_and_set(const SchemaRow *row, void *object, const char *text, char **ret_message)
+{
+        _cleanup_free_ char *resolved = NULL;
+
+        int r = resolve_role(row->role, text, &resolved, ret_message);
+        return r == 0 ? value_set_text(row, object, resolved ?: text, ret_message) : r;
+}
