@@ -93,11 +93,12 @@ DEFINE_CLEANUP(Outbox *, outbox_close);
 void outbox_set_max_bytes(Outbox *outbox, uint64_t max_bytes);
 
 /* A task was handed to us. id and head are copied. n_crashes continues from what is remembered of
- * the task. Written with the next flush. 0, -ENOMEM. */
+ * the task. Written with the next flush. 0, -ENOMEM, -EMSGSIZE (OUTBOX_HEAD_MAX). */
 int outbox_hold(Outbox *outbox, const char *id, Slice head, OutboxEntry **ret);
-/* HELD → WAITING; or, for a further message of a task, with entry NULL and outbox_add. The body is
- * copied. crashed: this hand-back follows a crash, so n_crashes + 1 is remembered of the task until
- * it is put without it (bounded: the last OUTBOX_CRASHES_MAX tasks). On -ENOMEM it is as before. */
+/* HELD → WAITING; or, for a further message of a task, outbox_add. The body is copied. crashed:
+ * this hand-back follows a crash, so the entry's n_crashes is remembered of the task until it is
+ * put without it (bounded: the last OUTBOX_CRASHES_MAX tasks). On an error (-ENOMEM, -EMSGSIZE) it
+ * is as before. */
 int outbox_put(Outbox *outbox, OutboxEntry *entry, unsigned kind, Slice body, bool crashed);
 int outbox_add(Outbox *outbox, const char *id, Slice head, unsigned kind, Slice body,
                OutboxEntry **ret);
@@ -124,9 +125,11 @@ int outbox_drop(Outbox *outbox, OutboxEntry *entry);
 typedef void (*outbox_body_t)(int error, Slice body, void *userdata);
 int outbox_read(Outbox *outbox, OutboxEntry *entry, outbox_body_t done, void *userdata);
 
-/* In order of number. The visitor may put, forget, accept or bury the entry it is given. */
+/* In order of number. The visitor may put, forget, accept or bury the entry it is given. 0,
+ * -ENOMEM.
+ */
 typedef void (*outbox_visitor_t)(OutboxEntry *entry, void *userdata);
-void outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata);
+int outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata);
 
 /* True above the high mark, while the disk is full or failing, or the storage thread stalls. */
 bool outbox_is_high(const Outbox *outbox);
