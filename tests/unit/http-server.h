@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -220,14 +221,16 @@ static inline void *server_run(void *userdata)
 
         while ((fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
                 Peer *peer = calloc(1, sizeof(*peer));
+                int one = 1;
 
                 peer->server = server;
                 peer->fd = fd;
                 (void)pthread_mutex_lock(&server->mutex);
                 server->peers[server->n_connections] = peer;
                 (void)pthread_mutex_unlock(&server->mutex);
-                (void)pthread_create(&peer->thread, NULL, peer_run, peer);
                 server_count(server, &server->n_connections);
+                (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+                (void)pthread_create(&peer->thread, NULL, peer_run, peer);
         }
         return NULL;
 }
