@@ -284,6 +284,16 @@ void outbox_bury(Outbox *outbox, OutboxEntry *public, const char *reason)
         bury(outbox, entry_of(public), reason);
 }
 
+/* The owner lets go of its record of a WAITING entry that ends without its doing. */
+static void tell_gone(Outbox *outbox, Entry *entry)
+{
+        const OutboxCallbacks *callbacks = &outbox->options.callbacks;
+
+        if (callbacks->on_gone)
+                callbacks->on_gone(outbox, &entry->public, outbox->options.userdata);
+        entry->public.userdata = NULL;
+}
+
 void outbox_give_up(Outbox *outbox, Entry *entry, int error)
 {
         _cleanup_free_ char *reason = NULL;
@@ -292,8 +302,10 @@ void outbox_give_up(Outbox *outbox, Entry *entry, int error)
                       error == -EBADMSG ? "it is damaged" : strerror(-error));
         offer_withdraw(outbox, entry);
         entry_set_body(outbox, entry, NULL, 0);
-        if (entry->public.state == OUTBOX_WAITING)
+        if (entry->public.state == OUTBOX_WAITING) {
+                tell_gone(outbox, entry);
                 bury(outbox, entry, reason ? reason : "its body is lost");
+        }
         (void)disk_append_entry(outbox, entry);
 }
 
@@ -349,10 +361,12 @@ int outbox_drop(Outbox *outbox, OutboxEntry *public)
                 return -EINVAL;
         if (entry->phase == PHASE_OFFERED)
                 return -EBUSY;
-        if (public->state == OUTBOX_WAITING)
+        if (public->state == OUTBOX_WAITING) {
+                tell_gone(outbox, entry);
                 outbox_accept(outbox, public);
-        else
+        } else {
                 outbox_remove(outbox, entry);
+        }
         return 0;
 }
 

@@ -68,6 +68,9 @@ typedef struct OutboxCallbacks {
          * from the loop, never from within a call. body is borrowed until the entry is accepted,
          * buried, or postponed. */
         void (*on_ready)(Outbox *outbox, OutboxEntry *entry, Slice body, void *userdata);
+        /* A WAITING entry is about to be dropped by someone, or buried because its body cannot be
+         * read: its userdata is to be let go. May be NULL. */
+        void (*on_gone)(Outbox *outbox, OutboxEntry *entry, void *userdata);
         /* outbox_is_high or outbox_problem has changed. */
         void (*on_change)(Outbox *outbox, void *userdata);
 } OutboxCallbacks;

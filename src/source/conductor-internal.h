@@ -84,7 +84,6 @@ struct ConductorTask {
         Task *task;                          /* counted */
         OutboxEntry *entry;
         bool settled;  /* the pool has said what became of it */
-        bool unwanted; /* the server has ended it: nothing is told any more */
         bool reserved; /* a place of the credit is kept for what its update-v2 may bring */
         bool released; /* the pool gave it back, and is told when it is */
         SendItem item;
@@ -272,6 +271,7 @@ int64_t hand_back_delay_sec(int64_t now_msec, int64_t scheduled_msec, int64_t po
 int send_new(Conductor *conductor);
 void send_free(Conductor *conductor);
 void send_on_ready(Outbox *outbox, OutboxEntry *entry, Slice body, void *userdata);
+void send_on_gone(Outbox *outbox, OutboxEntry *entry, void *userdata);
 /* The server is up again. */
 void send_resume(Conductor *conductor);
 /* Whether an entry of this subscription is on its first way. */

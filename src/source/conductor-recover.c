@@ -51,7 +51,7 @@ static void recover(OutboxEntry *entry, void *userdata)
 
         if (entry->state != OUTBOX_HELD)
                 return;
-        if (entry->n_crashes + 1 >= CRASHES_MAX) {
+        if (entry->n_crashes >= CRASHES_MAX) {
                 r = fail_poison(conductor, entry);
         } else {
                 r = outbox_put(conductor->outbox, entry, MESSAGE_HAND_BACK, SLICE_NULL, true);
@@ -66,8 +66,12 @@ static void recover(OutboxEntry *entry, void *userdata)
 void conductor_recover(Conductor *conductor)
 {
         Recovery recovery = { .conductor = conductor };
+        int r;
 
-        outbox_visit(conductor->outbox, recover, &recovery);
+        r = outbox_visit(conductor->outbox, recover, &recovery);
+        if (r < 0)
+                log_error_errno(r, "source %s: cannot settle what the last daemon had in hand: %m",
+                                conductor->source.name);
         if (recovery.n_handed_back > 0)
                 log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
                           "source %s: handing back %u tasks that the last daemon had in hand when "

@@ -350,6 +350,19 @@ void send_pump(ConductorSend *send)
         }
 }
 
+void send_on_gone(Outbox *outbox, OutboxEntry *entry, void *userdata)
+{
+        SendItem *item = TAKE_PTR(entry->userdata);
+        ConductorTask *holding = item ? item->holding : NULL;
+
+        if (!item)
+                return;
+        send_unreserve(item);
+        send_item_free(item);
+        if (holding)
+                conductor_settled(holding, _TASK_STATUS_INVALID);
+}
+
 void send_resume(Conductor *conductor)
 {
         outbox_hurry(conductor->outbox);
@@ -428,6 +441,7 @@ static void forget_later(ConductorTask *holding)
 {
         if (holding->entry)
                 holding->entry->userdata = NULL;
+        holding->subscription->n_unsent--;
         (void)outcome_free(holding->outcome);
         (void)conductor_task_free(holding);
 }
@@ -443,7 +457,7 @@ void send_free(Conductor *conductor)
                 free_calls(&send->idle[i]);
         free_calls(&send->running);
         if (conductor->outbox)
-                outbox_visit(conductor->outbox, forget_entry, NULL);
+                (void)outbox_visit(conductor->outbox, forget_entry, NULL);
         for (ListLink *i; (i = list_pop_first(&send->later));)
                 forget_later(LIST_ENTRY(i, ConductorTask, link));
         (void)sd_event_source_disable_unref(send->later_source);

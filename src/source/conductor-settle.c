@@ -199,7 +199,7 @@ void conductor_settle_rest(ConductorSend *send)
         }
 }
 
-/* A stand-in for a task that is not in our hands (any more), so that the pool gets its answer. */
+/* It has no entry. */
 static ConductorTask *stale_new(ConductorSubscription *subscription, Task *task)
 {
         ConductorTask *holding = calloc(1, sizeof(*holding));
@@ -211,20 +211,15 @@ static ConductorTask *stale_new(ConductorSubscription *subscription, Task *task)
         return holding;
 }
 
-/* Takes the holding out of the pool's hands; one that is not there, or whose end the server knows,
- * will be answered as stale (entry NULL). NULL: no memory even for that. */
+/* Takes the holding out of the pool's hands; one that is not there (any more: the server has ended
+ * the task) gets a stand-in that is answered as stale. NULL: no memory even for that. */
 static ConductorTask *take_holding(ConductorSubscription *subscription, Task *task)
 {
-        Conductor *conductor = subscription->conductor;
         ConductorTask *holding = task->holding;
 
         if (!holding || holding->settled || holding->released || !holding->entry)
                 return stale_new(subscription, task);
         conductor_task_unlink(holding);
-        if (holding->unwanted) {
-                outbox_forget(conductor->outbox, TAKE_PTR(holding->entry));
-                return holding;
-        }
         return holding;
 }
 

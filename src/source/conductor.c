@@ -331,7 +331,7 @@ static void conductor_free(Source *source)
         }
         send_free(conductor);
         if (conductor->outbox)
-                outbox_visit(conductor->outbox, forget_holding, NULL);
+                (void)outbox_visit(conductor->outbox, forget_holding, NULL);
         (void)sd_event_source_disable_unref(conductor->poll_timer);
         (void)outbox_close(conductor->outbox);
         (void)server_free(conductor->server);
@@ -384,7 +384,9 @@ static int open_outbox(Conductor *conductor, const ConductorOptions *options, ch
                 .event = options->event,
                 .storage = options->storage,
                 .max_bytes = conductor->config->conductor.outbox.max_bytes,
-                .callbacks = { .on_ready = send_on_ready, .on_change = on_outbox_change },
+                .callbacks = { .on_ready = send_on_ready,
+                               .on_gone = send_on_gone,
+                               .on_change = on_outbox_change },
                 .userdata = conductor,
         };
         int r;

@@ -52,7 +52,7 @@ static struct Fixture {
         ConductorSubscription subscription;
         ServerCall *calls[CALLS_MAX];
         size_t n_calls; /* ever made */
-        unsigned n_settled, n_released, n_suspects, n_polls;
+        unsigned n_settled, n_released, n_suspects, n_polls, n_crashed;
         TaskStatus status; /* as the pool was told last */
         char taken[256];   /* what an update-v2 brought */
         int take_error;
@@ -225,7 +225,7 @@ int outbox_put(Outbox *outbox, OutboxEntry *entry, unsigned kind, Slice body, bo
         entry->state = OUTBOX_WAITING;
         entry->kind = kind;
         entry->body_size = body.size;
-        entry->n_crashes += crashed;
+        f.n_crashed += crashed;
         fake->body = strndup(body.data ?: "", body.size);
         return 0;
 }
@@ -284,11 +284,12 @@ void outbox_bury(Outbox *outbox, OutboxEntry *entry, const char *reason)
         entry->state = OUTBOX_DEAD;
 }
 
-void outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata)
+int outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata)
 {
         for (size_t i = 0; i < outbox->n_entries; i++)
                 if (!outbox->entries[i].gone)
                         visitor(&outbox->entries[i].entry, userdata);
+        return 0;
 }
 
 /* Offers what waits and what was postponed; of a task only the oldest, as the outbox does. */

@@ -560,17 +560,18 @@ END_TEST
 
 /* Stale */
 
+/* The server has ended it, and the source has forgotten it. */
 START_TEST(test_unwanted)
 {
         Settlement settlement = { 0 };
-        Task *task = take_task("t");
+        Task *task = task_ref(take_task("t"));
         ConductorTask *holding = task->holding;
         Outcome *outcome;
 
-        holding->unwanted = true;
+        outbox_forget(&f.outbox, holding->entry);
+        (void)conductor_task_free(holding);
         ck_assert_int_eq(outcome_new(&outcome, TASK_COMPLETED, NULL), 0);
         conductor_settle(&f.subscription.subscription, task, outcome, &settlement);
-        ck_assert_uint_eq(f.outbox.n_forgotten, 1);
         ck_assert_uint_eq(f.n_settled, 0);
         ck_assert_uint_eq(f.subscription.n_unsent, 1);
         ck_assert_int_gt(sd_event_run(f.conductor.event, USEC_PER_SEC), 0);
@@ -579,6 +580,21 @@ START_TEST(test_unwanted)
         ck_assert_uint_eq(f.subscription.n_unsent, 0);
         offer();
         ck_assert_uint_eq(n_running(), 0);
+        task_unref(task);
+}
+END_TEST
+
+/* Somebody drops what waits. */
+START_TEST(test_gone)
+{
+        settle("t", COMPLETED);
+        offer();
+        answer(UPDATE, VERDICT_BUSY, 500, "");
+        send_on_gone(&f.outbox, &f.outbox.entries[0].entry, &f.conductor);
+        outbox_accept(&f.outbox, &f.outbox.entries[0].entry);
+        ck_assert_uint_eq(f.n_settled, 1);
+        ck_assert_int_eq(f.status, _TASK_STATUS_INVALID);
+        ck_assert_uint_eq(f.subscription.n_ref, 1);
 }
 END_TEST
 
@@ -708,10 +724,9 @@ static FakeEntry *recovered(const char *id, unsigned n_crashes)
 
 START_TEST(test_recover)
 {
-        FakeEntry *fake = recovered("t", 1);
-
+        (void)recovered("t", 2);
         conductor_recover(&f.conductor);
-        ck_assert_uint_eq(fake->entry.n_crashes, 2);
+        ck_assert_uint_eq(f.n_crashed, 1);
         offer();
         ck_assert_ptr_null(running(UPDATE));
         answer("/tasks/t", VERDICT_DONE, 200, OURS("IN_PROGRESS", "worker", "3"));
@@ -740,8 +755,9 @@ END_TEST
 
 START_TEST(test_poison)
 {
-        (void)recovered("t", 2);
+        (void)recovered("t", 3);
         conductor_recover(&f.conductor);
+        ck_assert_uint_eq(f.n_crashed, 0);
         offer();
         ck_assert_slice(
                 sent(UPDATE),
@@ -790,6 +806,6 @@ UNIT_MAIN_WITH("conductor-send", fixture_setup, fixture_teardown, test_update,
                test_doubtful_ends, test_busy_then_doubtful, test_refused, test_dead_letter_again,
                test_decide_fails, test_decide_never, test_hand_back_read, test_hand_back_not_ours,
                test_read_fails, test_hand_back_of_nothing, test_put_back_read, test_unwanted,
-               test_settled_twice, test_no_memory, test_upload, test_upload_nowhere,
+               test_gone, test_settled_twice, test_no_memory, test_upload, test_upload_nowhere,
                test_end_in_the_middle, test_recover, test_recover_while_away, test_poison,
                test_recovered_result, test_damaged_head);
