@@ -490,3 +490,30 @@ static inline void settle(const char *id, const char *result)
         ck_assert_int_eq(outcome_parse(slice_from_string(result), &outcome, &error), 0);
         conductor_settle(&f.subscription.subscription, task, outcome, &settlement);
 }
+
+/* What tests say and see */
+
+#define COMPLETED   "{\"status\":\"COMPLETED\",\"output\":{\"a\":1}}"
+#define FAILED      "{\"status\":\"FAILED\",\"reason\":\"no\"}"
+#define IN_PROGRESS "{\"status\":\"IN_PROGRESS\",\"callbackAfterSeconds\":5}"
+#define UPDATE      "/tasks"
+#define UPDATE_V2   "/tasks/update-v2"
+#define DECIDE      "/workflow/decide/w-1"
+
+#define BODY(id, status)                                                                 \
+        "{\"workflowInstanceId\":\"w-1\",\"taskId\":\"" id "\",\"workerId\":\"worker\"," \
+        "\"status\":\"" status "\""
+
+/* What GET /tasks/ID says. */
+#define OURS(status, worker, count)                                          \
+        "{\"taskId\":\"t\",\"status\":\"" status "\",\"workerId\":\"" worker \
+        "\",\"pollCount\":" count ",\"outputData\":{\"now\":2},\"scheduledTime\":1795211450000}"
+
+static inline void assert_over(unsigned n_accepted, unsigned n_buried)
+{
+        ck_assert_uint_eq(f.outbox.n_accepted, n_accepted);
+        ck_assert_uint_eq(f.outbox.n_buried, n_buried);
+        ck_assert_uint_eq(n_running(), 0);
+        ck_assert_uint_eq(send_n_under_way(&f.conductor), 0);
+        ck_assert_uint_eq(f.subscription.n_reserved, 0);
+}
