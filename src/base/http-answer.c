@@ -63,6 +63,13 @@ static HttpFailure unsent_failure(const HttpCall *call, CURLcode code)
         }
 }
 
+/* With TLS 1.3 a server refuses the client's certificate, or the lack of one, only when the request
+ * is on its way: to libcurl that is an error of reading. */
+static bool was_alerted(const HttpCall *call)
+{
+        return strstr(call->error, "SSL") && strstr(call->error, "alert");
+}
+
 static HttpFailure failure_of(const HttpCall *call, CURLcode code)
 {
         switch (code) {
@@ -88,6 +95,11 @@ static HttpFailure failure_of(const HttpCall *call, CURLcode code)
                 return call->out_of_memory ? HTTP_FAILED_OTHER : HTTP_FAILED_TOO_BIG;
         case CURLE_OUT_OF_MEMORY:
                 return HTTP_FAILED_OTHER;
+        case CURLE_RECV_ERROR:
+        case CURLE_SEND_ERROR:
+                if (was_alerted(call))
+                        return HTTP_FAILED_TLS;
+                break;
         default:
                 break;
         }

@@ -13,12 +13,17 @@ static Server server;
 static sd_event *event;
 static Http *http;
 
-static inline void http_setup(const ServerPath *paths)
+static inline void http_setup_with(const ServerPath *paths, const ServerTransport *transport)
 {
         (void)signal(SIGPIPE, SIG_IGN);
-        server_start(&server, paths, NULL, NULL);
+        server_start(&server, paths, transport);
         ck_assert_int_ge(sd_event_new(&event), 0);
         ck_assert_int_eq(http_new(&http, event), 0);
+}
+
+static inline void http_setup(const ServerPath *paths)
+{
+        http_setup_with(paths, NULL);
 }
 
 static inline void http_teardown(void)

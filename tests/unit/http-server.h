@@ -50,7 +50,6 @@ struct Server {
         pthread_t thread;
         const ServerPath *paths;
         ServerTransport transport;
-        void *userdata;
 
         pthread_mutex_t mutex;
         pthread_cond_t changed;
@@ -236,7 +235,7 @@ static inline void *server_run(void *userdata)
 }
 
 static inline void server_start(Server *server, const ServerPath *paths,
-                                const ServerTransport *transport, void *userdata)
+                                const ServerTransport *transport)
 {
         struct sockaddr_in address = {
                 .sin_family = AF_INET,
@@ -244,7 +243,7 @@ static inline void server_start(Server *server, const ServerPath *paths,
         };
         socklen_t size = sizeof(address);
 
-        *server = (Server){ .paths = paths, .userdata = userdata };
+        *server = (Server){ .paths = paths };
         server->transport = transport
                                     ? *transport
                                     : (ServerTransport){ .read = plain_read, .write = plain_write };
