@@ -60,6 +60,35 @@ int find_source(ControlCall *call, const Manager *manager, const char *name, Sou
         return r < 0 ? r : 1;
 }
 
+int find_queue(ControlCall *call, const Manager *manager, const char *name, Source **ret)
+{
+        Source *source;
+        int r = find_source(call, manager, name, &source);
+
+        if (r != 0)
+                return r;
+        if (source_type(source) == SOURCE_QUEUE) {
+                *ret = source;
+                return 0;
+        }
+        r = control_call_refused(call,
+                                 "source %s is a Conductor server, which keeps its tasks itself: "
+                                 "use its own interface",
+                                 name);
+        return r < 0 ? r : 1;
+}
+
+Source *next_queue(const Manager *manager, size_t *at)
+{
+        for (; *at < manager_n_sources(manager); (*at)++) {
+                Source *source = manager_source(manager, *at);
+
+                if (source_type(source) == SOURCE_QUEUE)
+                        return source;
+        }
+        return NULL;
+}
+
 int reply_object(ControlCall *call, Object *object)
 {
         json_object *json = object_take(object);

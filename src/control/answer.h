@@ -15,6 +15,10 @@ const char **type_names(const Manager *manager);
 /* 0 with *ret, or 1: the caller has been answered NoSuchPool / NoSuchSource; or -ENOMEM. */
 int find_pool(ControlCall *call, const Manager *manager, const char *name, Pool **ret);
 int find_source(ControlCall *call, const Manager *manager, const char *name, Source **ret);
+/* The same, or answered Refused: the tasks of a server are not ours to change. */
+int find_queue(ControlCall *call, const Manager *manager, const char *name, Source **ret);
+/* The queue at *at or behind it among the manager's sources, where *at is then; NULL: no more. */
+Source *next_queue(const Manager *manager, size_t *at);
 
 /* Answers {key: value}; value is consumed. */
 int reply_single(ControlCall *call, const char *key, json_object *value);

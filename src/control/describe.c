@@ -54,17 +54,31 @@ static void add_type(const TypeStatus *type, void *userdata)
                 sum->oldest_msec = type->oldest_msec;
 }
 
+static void add_server_figures(const Pool *pool, PoolFigures *figures)
+{
+        SubscriptionStatus *server = &figures->server;
+
+        figures->has_server = true;
+        source_get_subscription_status(pool_subscription(pool), server);
+        figures->queued_known = server->n_queued >= 0;
+        figures->n_queued = (uint64_t)MAX(server->n_queued, 0);
+}
+
 void pool_figures(const Pool *pool, PoolFigures *ret)
 {
-        PoolFigures figures = { .fetch_age_usec = USEC_INFINITY };
+        PoolFigures figures = { .fetch_age_usec = USEC_INFINITY, .queued_known = true };
         TypeSum sum = { .pool = pool, .figures = &figures };
         SourceStatus source;
 
         pool_get_status(pool, &figures.status);
         source_visit_types(pool_source(pool), add_type, &sum);
+        if (source_type(pool_source(pool)) == SOURCE_CONDUCTOR)
+                add_server_figures(pool, &figures);
         figures.oldest_age_usec = epoch_age_usec(clock_epoch_msec(), sum.oldest_msec);
         pool_stats_percentiles(pool_stats(pool), &figures.run_p50_usec, &figures.run_p99_usec);
         source_get_status(pool_source(pool), &source);
+        if (figures.has_server)
+                source.last_fetch_usec = figures.server.last_poll_usec;
         if (source.last_fetch_usec > 0)
                 figures.fetch_age_usec = age(clock_monotonic_usec(), source.last_fetch_usec);
         *ret = figures;
@@ -104,6 +118,26 @@ static void add_counters(Object *object, const PoolStats *stats)
         object_add_double(object, "errorRate", pool_stats_error_rate(stats));
 }
 
+static json_object *describe_pool_at_server(const ConfigPool *config,
+                                            const SubscriptionStatus *status)
+{
+        OBJECT_CLEANUP Object object = object_new();
+
+        object_add_string(&object, "domain", config->domain);
+        object_add_string(&object, "workerId", status->worker_id);
+        object_add_uint(&object, "polls", status->n_polls);
+        object_add_uint(&object, "polled", status->n_polled);
+        object_add_uint(&object, "inHand", status->n_in_hand);
+        object_add_uint(&object, "completed", status->n_completed);
+        object_add_uint(&object, "failed", status->n_failed);
+        object_add_uint(&object, "putBack", status->n_put_back);
+        object_add_uint(&object, "handedBack", status->n_handed_back);
+        object_add_uint(&object, "canceled", status->n_canceled);
+        object_add_uint(&object, "pollLatencyUsec", status->poll_latency_usec);
+        object_add_string(&object, "problem", status->problem);
+        return object_take(&object);
+}
+
 static json_object *describe_pool(const Pool *pool)
 {
         OBJECT_CLEANUP Object object = object_new();
@@ -125,9 +159,12 @@ static json_object *describe_pool(const Pool *pool)
         object_add_int(&object, "concurrency", config->concurrency);
         object_add_int(&object, "tasksInHand", figures.status.n_in_hand);
         add_counters(&object, stats);
-        object_add_uint(&object, "queued", figures.n_queued);
+        if (figures.queued_known)
+                object_add_uint(&object, "queued", figures.n_queued);
         object_add_uint(&object, "delayed", figures.n_delayed);
         object_add_uint(&object, "oldestAgeUsec", figures.oldest_age_usec);
+        if (figures.has_server)
+                object_add(&object, "server", describe_pool_at_server(config, &figures.server));
         object_add_uint(&object, "runP50Usec", figures.run_p50_usec);
         object_add_uint(&object, "runP99Usec", figures.run_p99_usec);
         object_add(&object, "unenforced", describe_unenforced(config));
@@ -157,9 +194,44 @@ static const char *source_type_word(SourceType type)
         switch (type) {
         case SOURCE_QUEUE:
                 return "queue";
+        case SOURCE_CONDUCTOR:
+                return "conductor";
         default:
                 return "unknown";
         }
+}
+
+static json_object *describe_outbox(const Outbox *outbox)
+{
+        OBJECT_CLEANUP Object object = object_new();
+        OutboxStatus status;
+
+        outbox_get_status(outbox, &status);
+        object_add_uint(&object, "held", status.n_held);
+        object_add_uint(&object, "waiting", status.n_waiting);
+        object_add_uint(&object, "dead", status.n_dead);
+        object_add_uint(&object, "sizeBytes", status.bytes);
+        object_add_uint(&object, "diskBytes", status.disk_bytes);
+        object_add_uint(&object, "oldestAgeUsec",
+                        epoch_age_usec(clock_epoch_msec(), status.oldest_msec));
+        object_add_bool(&object, "full", outbox_is_high(outbox));
+        return object_take(&object);
+}
+
+static json_object *describe_server(Source *source, const SourceStatus *status)
+{
+        OBJECT_CLEANUP Object object = object_new();
+        usec_t now = clock_monotonic_usec();
+
+        object_add_string(&object, "cause", status->cause);
+        object_add_uint(&object, "failures", status->n_failures);
+        if (status->retry_usec > now)
+                object_add_uint(&object, "retryInUsec", status->retry_usec - now);
+        object_add_bool(&object, "sweeps", status->sweeps);
+        object_add_uint(&object, "cancelDelayUsec", status->watch_usec);
+        object_add_uint(&object, "resent", status->n_resent);
+        object_add(&object, "outbox", describe_outbox(conductor_outbox(source)));
+        return object_take(&object);
 }
 
 static json_object *describe_source(Source *source)
@@ -186,6 +258,8 @@ static json_object *describe_source(Source *source)
                 object_add_uint(&object, "lastFetchAgeUsec", age(now, status.last_fetch_usec));
         object_add_uint(&object, "lastCommitUsec", status.last_sync_usec);
         object_add_uint(&object, "stallUsec", status.stall_usec);
+        if (source_type(source) == SOURCE_CONDUCTOR)
+                object_add(&object, "server", describe_server(source, &status));
         return object_take(&object);
 }
 

@@ -17,6 +17,9 @@ typedef struct PoolFigures {
         usec_t run_p50_usec;
         usec_t run_p99_usec;
         usec_t fetch_age_usec; /* USEC_INFINITY: never fetched */
+        bool queued_known;     /* a server may not have been asked yet */
+        bool has_server;
+        SubscriptionStatus server; /* if the source is a server */
 } PoolFigures;
 
 void pool_figures(const Pool *pool, PoolFigures *ret);

@@ -63,17 +63,20 @@ typedef struct BackupParams {
 
 static int choose_source(ControlCall *call, const Manager *manager, const char *name, Source **ret)
 {
+        size_t at = 0;
+        Source *queue;
         int r;
 
         if (name)
-                return find_source(call, manager, name, ret);
-        if (manager_n_sources(manager) == 1) {
-                *ret = manager_source(manager, 0);
+                return find_queue(call, manager, name, ret);
+        queue = next_queue(manager, &at);
+        at++;
+        if (queue && !next_queue(manager, &at)) {
+                *ret = queue;
                 return 0;
         }
-        r = control_call_refused(call, manager_n_sources(manager) == 0
-                                               ? "there is no queue to back up"
-                                               : "there are several queues: name one as source");
+        r = control_call_refused(call, queue ? "there are several queues: name one as source"
+                                             : "there is no queue to back up");
         return r < 0 ? r : 1;
 }
 

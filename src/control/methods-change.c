@@ -116,18 +116,16 @@ static int change_ids(ChangeCall *change, Source *source)
 
 static void change_step(ChangeCall *change)
 {
-        size_t n = manager_n_sources(change->manager);
         Source *source;
         int r;
 
-        while (change->filter.source && change->at < n &&
-               manager_source(change->manager, change->at) != change->filter.source)
+        while ((source = next_queue(change->manager, &change->at)) && change->filter.source &&
+               source != change->filter.source)
                 change->at++;
-        if (change->at >= n) {
+        if (!source) {
                 change_finish(change, 0);
                 return;
         }
-        source = manager_source(change->manager, change->at);
         if (change->filter.ids)
                 r = change_ids(change, source);
         else

@@ -223,12 +223,12 @@ static void on_page(int error, Slice tasks, size_t n, const char *next, void *us
 
 static bool list_is_over(ListCall *list)
 {
-        size_t n = manager_n_sources(list->manager);
+        const Source *queue;
 
-        while (list->filter.source && list->at < n &&
-               manager_source(list->manager, list->at) != list->filter.source)
+        while ((queue = next_queue(list->manager, &list->at)) && list->filter.source &&
+               queue != list->filter.source)
                 list->at++;
-        return list->left == 0 || list->at >= n;
+        return list->left == 0 || !queue;
 }
 
 static void list_step(ListCall *list)

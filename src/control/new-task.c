@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "config/suggest.h"
+#include "control/answer.h"
 
 typedef struct NewTaskParams {
         Slice type;
@@ -109,10 +110,21 @@ static int object_unserved(ControlCall *call, const Manager *manager, Slice type
 }
 
 /* The queue it names, else that of the pool that serves its type, else the only one there is. */
+static Source *only_queue(const Manager *manager, bool *ret_several)
+{
+        size_t at = 0;
+        Source *queue = next_queue(manager, &at);
+
+        at++;
+        *ret_several = queue && next_queue(manager, &at);
+        return *ret_several ? NULL : queue;
+}
+
 static int choose_source(ControlCall *call, const Manager *manager, const NewTaskParams *params,
                          bool force, Source **ret, Objection *ret_objection)
 {
         Source *source = NULL;
+        bool several;
         Pool *pool;
 
         if (params->source) {
@@ -121,19 +133,25 @@ static int choose_source(ControlCall *call, const Manager *manager, const NewTas
                         return object_to(
                                 ret_objection, "NoSuchSource", params->source,
                                 format_in_arena(call, "there is no source \"%s\"", params->source));
+                if (source_type(source) != SOURCE_QUEUE)
+                        return object_to(
+                                ret_objection, "InvalidTask", "source",
+                                format_in_arena(call,
+                                                "source %s is a Conductor server, which makes its "
+                                                "tasks itself: start a workflow there",
+                                                params->source));
         }
         pool = manager_pool_for_type(manager, source, params->type);
         if (!pool && !force)
                 return object_unserved(call, manager, params->type, ret_objection);
         if (!source && pool)
                 source = pool_source(pool);
-        if (!source && manager_n_sources(manager) == 1)
-                source = manager_source(manager, 0);
+        if (!source)
+                source = only_queue(manager, &several);
         if (!source)
                 return object_to(ret_objection, "InvalidTask", "source",
-                                 manager_n_sources(manager) == 0
-                                         ? "no queue is configured: add one under sources"
-                                         : "there are several queues: name one as source");
+                                 several ? "there are several queues: name one as source"
+                                         : "no queue is configured: add one under sources");
         *ret = source;
         return 0;
 }

@@ -45,7 +45,7 @@ int task_filter_read(ControlCall *call, const Manager *manager, Slice object, Ta
                 filter.queue.statuses |= 1u << status;
         }
         if (params.source) {
-                r = find_source(call, manager, params.source, &filter.source);
+                r = find_queue(call, manager, params.source, &filter.source);
                 if (r != 0)
                         return r;
         }

@@ -3,6 +3,7 @@
 #include "control/task-lookup.h"
 
 #include "base/json.h"
+#include "control/answer.h"
 
 static int ask_next(TaskLookup *lookup);
 
@@ -22,9 +23,9 @@ static void on_answer(int error, Slice task, void *userdata)
 
 static int ask_next(TaskLookup *lookup)
 {
-        if (lookup->at >= manager_n_sources(lookup->manager))
+        lookup->source = next_queue(lookup->manager, &lookup->at);
+        if (!lookup->source)
                 return -ENOENT;
-        lookup->source = manager_source(lookup->manager, lookup->at);
         return queue_get(lookup->source, lookup->id, on_answer, lookup, &lookup->queue_call);
 }
 

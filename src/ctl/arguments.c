@@ -101,10 +101,10 @@ static int find_option(const Option *options, const char *name)
 }
 
 /* The option's value: behind "=", or the next word, which is then taken. */
-static ExitCode take_value(const Option *option, char *name, char *next, const char **ret,
+static ExitCode take_value(const Option *option, const char *name, char *next, const char **ret,
                            bool *ret_took_next)
 {
-        char *equals = strchr(name, '=');
+        const char *equals = strchr(name, '=');
 
         *ret_took_next = false;
         if (!option->argument) {
@@ -153,24 +153,25 @@ static ExitCode parse_pass(char **words, int *n_words, const Option *options, bo
 
         for (int i = 0; i < count; i++) {
                 const Option *list = common_options;
-                const char *value;
+                const char *value, *word = words[i];
                 bool took_next;
                 int index;
 
+                if (streq(word, "-o"))
+                        word = "--output";
                 if (streq(words[i], "--")) {
                         for (int rest = early ? i : i + 1; rest < count; rest++)
                                 words[n++] = words[rest];
                         break;
                 }
-                if (strncmp(words[i], "--", 2) != 0 && !streq(words[i], "-h")) {
+                if (strncmp(word, "--", 2) != 0 && !streq(word, "-h")) {
                         words[n++] = words[i];
                         continue;
                 }
-                index = streq(words[i], "-h") ? COMMON_HELP
-                                              : find_option(common_options, words[i] + 2);
+                index = streq(word, "-h") ? COMMON_HELP : find_option(common_options, word + 2);
                 if (index < 0) {
                         list = options;
-                        index = find_option(options, words[i] + 2);
+                        index = find_option(options, word + 2);
                 }
                 if (index < 0 && early) {
                         words[n++] = words[i];
@@ -179,7 +180,7 @@ static ExitCode parse_pass(char **words, int *n_words, const Option *options, bo
                 if (index < 0)
                         return ctl_fail(EXIT_USAGE, "unknown option %s (see yardctl %s --help)",
                                         words[i], line->verb ? line->verb->name : "");
-                if (take_value(&list[index], words[i], i + 1 < count ? words[i + 1] : NULL, &value,
+                if (take_value(&list[index], word, i + 1 < count ? words[i + 1] : NULL, &value,
                                &took_next) != EXIT_DONE)
                         return EXIT_USAGE;
                 i += took_next;

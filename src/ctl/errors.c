@@ -24,6 +24,8 @@ static const ErrorRow rows[] = {
           " (yardctl list sources shows them)" },
         { "NoSuchTask", EXIT_NO_OBJECT, "there is no task ", "taskId",
           " (finished tasks are kept for the retention of their source)" },
+        { "NoSuchMessage", EXIT_NO_OBJECT, "there is no message ", "name",
+          " (yardctl outbox list shows them; what was accepted is gone)" },
         { "TypeNotServed", EXIT_REFUSED, "no pool serves type ", "type",
           ", so nothing would run it: add a pool, or submit it with --force" },
         { "QueueFull", EXIT_REFUSED, "", "message", "" },

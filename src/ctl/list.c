@@ -21,6 +21,16 @@ const Option list_options[] = {
         [_LIST_MAX] = {},
 };
 
+enum {
+        POOLS_OUTPUT,
+        _POOLS_MAX,
+};
+
+const Option pool_list_options[] = {
+        [POOLS_OUTPUT] = { "output", "FORMAT", "wide: also what the pools do at their servers" },
+        [_POOLS_MAX] = {},
+};
+
 /* Tables are made for 80 columns, as long as names are short: what does not fit is in the details
  * (status POOL, task show) and in --json. */
 
@@ -39,9 +49,18 @@ enum {
         POOL_P50,
         POOL_P99,
         _POOL_MAX,
+        POOL_IN_HAND = _POOL_MAX,
+        POOL_POLLED,
+        POOL_HANDED_BACK,
+        POOL_CANCELED,
+        POOL_FETCHED,
+        POOL_LATENCY,
+        POOL_DOMAIN,
+        POOL_PROBLEM,
+        _POOL_WIDE_MAX,
 };
 
-static const Column pool_columns[_POOL_MAX] = {
+static const Column pool_columns[_POOL_WIDE_MAX] = {
         [POOL_NAME] = { "POOL", 0 },
         [POOL_STATE] = { "STATE", 0 },
         [POOL_FETCHING] = { "FETCH", 0 },
@@ -55,6 +74,14 @@ static const Column pool_columns[_POOL_MAX] = {
         [POOL_ERRORS] = { "ERR", COLUMN_RIGHT },
         [POOL_P50] = { "P50", COLUMN_RIGHT },
         [POOL_P99] = { "P99", COLUMN_RIGHT },
+        [POOL_IN_HAND] = { "HAND", COLUMN_RIGHT },
+        [POOL_POLLED] = { "POLLED", COLUMN_RIGHT },
+        [POOL_HANDED_BACK] = { "BACK", COLUMN_RIGHT },
+        [POOL_CANCELED] = { "CANCELED", COLUMN_RIGHT },
+        [POOL_FETCHED] = { "FETCHED", COLUMN_RIGHT },
+        [POOL_LATENCY] = { "LATENCY", COLUMN_RIGHT },
+        [POOL_DOMAIN] = { "DOMAIN", 0 },
+        [POOL_PROBLEM] = { "PROBLEM", 0 },
 };
 
 static void add_pool(Table *table, Slice pool)
@@ -78,6 +105,21 @@ static void add_pool(Table *table, Slice pool)
         table_cellf(table, POOL_ERRORS, "%.0f%%", member_number(pool, "errorRate") * 100);
         table_cell(table, POOL_P50, member_span(pool, "runP50Usec"));
         table_cell(table, POOL_P99, member_span(pool, "runP99Usec"));
+}
+
+static void add_pool_wide(Table *table, Slice pool)
+{
+        Slice server = member_object(pool, "server");
+
+        add_pool(table, pool);
+        table_cell(table, POOL_IN_HAND, member_count(pool, "tasksInHand"));
+        table_cell(table, POOL_POLLED, member_count(server, "polled"));
+        table_cell(table, POOL_HANDED_BACK, member_count(pool, "handedBack"));
+        table_cell(table, POOL_CANCELED, member_count(pool, "canceled"));
+        table_cell(table, POOL_FETCHED, member_age(pool, "lastFetchAgeUsec"));
+        table_cell(table, POOL_LATENCY, member_span(server, "pollLatencyUsec"));
+        table_cell(table, POOL_DOMAIN, member_text(server, "domain"));
+        table_cell(table, POOL_PROBLEM, member_text(server, "problem"));
 }
 
 /* One row for each element. */
@@ -165,6 +207,11 @@ enum {
         SOURCE_SIZE,
         SOURCE_FETCHED,
         SOURCE_COMMIT,
+        SOURCE_OUTBOX,
+        SOURCE_DEAD,
+        SOURCE_OLDEST,
+        SOURCE_RESENT,
+        SOURCE_RETRY,
         SOURCE_PROBLEM,
         _SOURCE_MAX,
 };
@@ -180,11 +227,17 @@ static const Column source_columns[_SOURCE_MAX] = {
         [SOURCE_SIZE] = { "SIZE", COLUMN_RIGHT },
         [SOURCE_FETCHED] = { "FETCHED", COLUMN_RIGHT },
         [SOURCE_COMMIT] = { "COMMIT", COLUMN_RIGHT },
+        [SOURCE_OUTBOX] = { "OUTBOX", COLUMN_RIGHT },
+        [SOURCE_DEAD] = { "DEAD", COLUMN_RIGHT },
+        [SOURCE_OLDEST] = { "OLDEST", COLUMN_RIGHT },
+        [SOURCE_RESENT] = { "RESENT", COLUMN_RIGHT },
+        [SOURCE_RETRY] = { "RETRY", COLUMN_RIGHT },
         [SOURCE_PROBLEM] = { "PROBLEM", 0 },
 };
 
 static void add_source(Table *table, Slice source)
 {
+        Slice server = member_object(source, "server"), outbox = member_object(server, "outbox");
         _cleanup_free_ char *state = member_text(source, "state");
         Mood mood = mood_of(state);
 
@@ -200,6 +253,11 @@ static void add_source(Table *table, Slice source)
         table_cell(table, SOURCE_SIZE, member_bytes(source, "sizeBytes"));
         table_cell(table, SOURCE_FETCHED, member_age(source, "lastFetchAgeUsec"));
         table_cell(table, SOURCE_COMMIT, member_span(source, "lastCommitUsec"));
+        table_cell(table, SOURCE_OUTBOX, member_count(outbox, "waiting"));
+        table_cell(table, SOURCE_DEAD, member_count(outbox, "dead"));
+        table_cell(table, SOURCE_OLDEST, member_span(outbox, "oldestAgeUsec"));
+        table_cell(table, SOURCE_RESENT, member_count(server, "resent"));
+        table_cell(table, SOURCE_RETRY, member_span(server, "retryInUsec"));
         table_cell(table, SOURCE_PROBLEM, member_text(member_object(source, "problem"), "message"));
 }
 
@@ -242,13 +300,21 @@ static void add_task(Table *table, Slice task)
 
 ExitCode verb_list_pools(Ctl *ctl, const Arguments *arguments)
 {
+        const char *output = arguments->options[POOLS_OUTPUT];
         ExitCode code;
         Slice reply;
 
+        if (output && !streq(output, "wide"))
+                return ctl_fail(EXIT_USAGE, "-o %s: only wide is known (and --json)", output);
         code = ctl_call(ctl, "ListPools", NULL, &reply);
         if (code != EXIT_DONE)
                 return code;
-        return ctl->json ? ctl_print_json(reply) : print_pools(ctl, member_array(reply, "pools"));
+        if (ctl->json)
+                return ctl_print_json(reply);
+        if (!output)
+                return print_pools(ctl, member_array(reply, "pools"));
+        return print_rows(ctl, pool_columns, _POOL_WIDE_MAX, add_pool_wide,
+                          member_array(reply, "pools"), ctl->legend);
 }
 
 ExitCode verb_list_workers(Ctl *ctl, const Arguments *arguments)

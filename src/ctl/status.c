@@ -3,29 +3,12 @@
 /* yardctl status: the whole at one glance, a pool, or a worker. */
 
 #include <stdio.h>
+#include "ctl/details.h"
 #include "ctl/list.h"
 #include "ctl/object.h"
 #include "ctl/reply.h"
 #include "ctl/table.h"
 #include "ctl/verbs.h"
-
-/* Width of the names in front of the details. */
-#define LABEL_WIDTH 11
-
-static void print_label(const char *label)
-{
-        (void)printf("%*s: ", LABEL_WIDTH, label);
-}
-
-/* text is fresh and consumed; nothing is printed for NULL. */
-static void print_line(const char *label, char *text)
-{
-        if (text) {
-                print_label(label);
-                (void)printf("%s\n", text);
-        }
-        free(text);
-}
 
 /* The end of a line that says when. */
 static void print_ago(const char *age, const char *otherwise)
@@ -92,6 +75,37 @@ static const char *delayed_text(Slice object, char *text, size_t size)
         return text;
 }
 
+/* A server: what is in hand, and what it has not accepted. */
+static void print_server(const Ctl *ctl, Slice source)
+{
+        Slice server = member_object(source, "server"), outbox = member_object(server, "outbox");
+        _cleanup_free_ char *name = member_text(source, "name");
+        _cleanup_free_ char *state = member_text(source, "state");
+        _cleanup_free_ char *cause = member_text(server, "cause");
+        _cleanup_free_ char *retry = member_span(server, "retryInUsec");
+        _cleanup_free_ char *oldest = member_span(outbox, "oldestAgeUsec");
+        int64_t dead = member_integer(outbox, "dead");
+        Mood mood = mood_of(state);
+
+        print_label("Source");
+        (void)printf("%s %s%s%s", name ?: "-", mood_begin(ctl, mood), state ?: "-",
+                     mood_end(ctl, mood));
+        if (cause)
+                (void)printf(" (%s, %lld failures%s%s)", cause,
+                             (long long)member_integer(server, "failures"),
+                             retry ? ", again in " : "", retry ?: "");
+        (void)printf(": %lld in hand, outbox %lld%s%s", (long long)member_integer(outbox, "held"),
+                     (long long)member_integer(outbox, "waiting"), oldest ? ", the oldest " : "",
+                     oldest ?: "");
+        if (dead > 0)
+                (void)printf(", %s%lld dead%s", mood_begin(ctl, MOOD_BAD), (long long)dead,
+                             mood_end(ctl, MOOD_BAD));
+        (void)printf("%s\n", member_true(outbox, "full") ? ", full: nothing is fetched" : "");
+        if (!member_true(server, "sweeps"))
+                print_line("Sweep", strdup("off, worker_id is configured: tasks of an answer that "
+                                           "was never read wait for their response timeout"));
+}
+
 static void print_sources(const Ctl *ctl, Slice status)
 {
         Slice source, sources = member_array(status, "sources");
@@ -103,6 +117,10 @@ static void print_sources(const Ctl *ctl, Slice status)
                 char text[64];
                 Mood mood = mood_of(state);
 
+                if (member_is_set(source, "server")) {
+                        print_server(ctl, source);
+                        continue;
+                }
                 print_label("Source");
                 (void)printf("%s %s%s%s: %lld waiting%s, %lld in progress, %lld finished, %s\n",
                              name ?: "-", mood_begin(ctl, mood), state ?: "-", mood_end(ctl, mood),
@@ -211,10 +229,11 @@ static void print_pool_counts(Slice pool)
         _cleanup_free_ char *oldest = member_span(pool, "oldestAgeUsec");
         _cleanup_free_ char *p50 = member_span(pool, "runP50Usec");
         _cleanup_free_ char *p99 = member_span(pool, "runP99Usec");
+        _cleanup_free_ char *queued = member_count(pool, "queued");
         char text[64];
 
         print_label("Waiting");
-        (void)printf("%lld%s%s%s\n", (long long)member_integer(pool, "queued"),
+        (void)printf("%s%s%s%s\n", queued ?: "not known yet",
                      delayed_text(pool, text, sizeof(text)), oldest ? ", the oldest for " : "",
                      oldest ?: "");
         print_label("Tasks");
@@ -231,6 +250,30 @@ static void print_pool_counts(Slice pool)
         (void)printf("%.0f%% of the last executions\n", member_number(pool, "errorRate") * 100);
         print_label("Run time");
         (void)printf("p50 %s, p99 %s\n", p50 ?: "-", p99 ?: "-");
+}
+
+/* What the pool does at its server. */
+static void print_pool_at_server(Slice pool)
+{
+        Slice server = member_object(pool, "server");
+        _cleanup_free_ char *latency = member_span(server, "pollLatencyUsec");
+
+        print_line("Domain", member_text(server, "domain"));
+        print_line("Worker id", member_text(server, "workerId"));
+        print_label("Polls");
+        (void)printf("%lld under way, %lld tasks came%s%s\n",
+                     (long long)member_integer(server, "polls"),
+                     (long long)member_integer(server, "polled"), latency ? ", the last in " : "",
+                     latency ?: "");
+        print_label("Accepted");
+        (void)printf("%lld completed, %lld failed, %lld put back, %lld handed back; %lld ended by "
+                     "the server\n",
+                     (long long)member_integer(server, "completed"),
+                     (long long)member_integer(server, "failed"),
+                     (long long)member_integer(server, "putBack"),
+                     (long long)member_integer(server, "handedBack"),
+                     (long long)member_integer(server, "canceled"));
+        print_line("Polls fail", member_text(server, "problem"));
 }
 
 static void print_pool(const Ctl *ctl, Slice pool)
@@ -264,6 +307,8 @@ static void print_pool(const Ctl *ctl, Slice pool)
                      (long long)member_integer(pool, "tasksInHand"),
                      (long long)member_integer(pool, "concurrency"));
         print_pool_counts(pool);
+        if (member_is_set(pool, "server"))
+                print_pool_at_server(pool);
         print_line("Unenforced", member_list(pool, "unenforced"));
         if (member_is_set(pool, "lastError")) {
                 (void)printf("\nLast error\n");

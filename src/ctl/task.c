@@ -3,19 +3,10 @@
 /* yardctl task show. */
 
 #include <stdio.h>
+#include "ctl/details.h"
 #include "ctl/reply.h"
 #include "ctl/table.h"
 #include "ctl/verbs.h"
-
-#define LABEL_WIDTH 10
-
-/* text is fresh and consumed; nothing is printed for NULL. */
-static void print_line(const char *label, char *text)
-{
-        if (text)
-                (void)printf("%*s: %s\n", LABEL_WIDTH, label, text);
-        free(text);
-}
 
 static void print_logs(Slice task)
 {

@@ -17,6 +17,11 @@ ExitCode verb_list_pools(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_list_workers(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_list_sources(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_list_tasks(Ctl *ctl, const Arguments *arguments);
+ExitCode verb_source_check(Ctl *ctl, const Arguments *arguments);
+ExitCode verb_outbox_list(Ctl *ctl, const Arguments *arguments);
+ExitCode verb_outbox_show(Ctl *ctl, const Arguments *arguments);
+ExitCode verb_outbox_retry(Ctl *ctl, const Arguments *arguments);
+ExitCode verb_outbox_drop(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_submit(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_task_show(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_task_cancel(Ctl *ctl, const Arguments *arguments);
@@ -50,7 +55,10 @@ enum {
         FILTER_SOURCE,
         _FILTER_MAX,
 };
+extern const Option pool_list_options[];
 extern const Option list_options[];
+extern const Option outbox_list_options[];
+extern const Option outbox_change_options[];
 extern const Option task_options[];
 extern const Option update_options[];
 extern const Option submit_options[];

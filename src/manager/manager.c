@@ -159,8 +159,16 @@ static void on_queue_event(Source *source, const QueueEvent *event, void *userda
 int manager_open_source(Manager *manager, const ConfigSource *config, Source **ret,
                         char **ret_error)
 {
+        const ConductorOptions conductor = {
+                .event = manager->event,
+                .storage = manager->storage,
+                .state_dir = manager->config->state_dir,
+                .instance = manager->state_dir.instance,
+        };
         int r;
 
+        if (config->type == SOURCE_CONDUCTOR)
+                return conductor_new(ret, &conductor, config, ret_error);
         r = queue_new(ret, manager->storage, manager->event, config, manager->config->state_dir,
                       ret_error);
         if (r != 0)
@@ -486,7 +494,8 @@ Pool *manager_pool_for_type(const Manager *manager, const Source *source, Slice 
         for (size_t i = 0; i < manager->n_pools; i++) {
                 Pool *pool = manager->pools[i];
 
-                if (source && pool_source(pool) != source)
+                if (source ? pool_source(pool) != source
+                           : source_type(pool_source(pool)) != SOURCE_QUEUE)
                         continue;
                 STRV_FOREACH (t, pool_config(pool)->task_type)
                         if (slice_is(type, *t))

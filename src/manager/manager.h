@@ -16,6 +16,7 @@
 #include "manager/event-hub.h"
 #include "manager/waiters.h"
 #include "pool/pool.h"
+#include "source/conductor.h"
 #include "source/queue.h"
 
 typedef struct Manager Manager;
@@ -86,7 +87,7 @@ Pool *manager_find_pool(const Manager *manager, const char *name);
 size_t manager_n_sources(const Manager *manager);
 Source *manager_source(const Manager *manager, size_t i);
 Source *manager_find_source(const Manager *manager, const char *name);
-/* The pool that serves type on source (NULL: on any); NULL if none does. */
+/* The pool that serves type on source (NULL: on any queue); NULL if none does. */
 Pool *manager_pool_for_type(const Manager *manager, const Source *source, Slice type);
 
 /* What is left to do of a drain: tasks in hand now, handed back since it began. */

@@ -232,8 +232,12 @@ static void alter_sources(Manager *manager)
         for (size_t i = 0; i < manager->config->n_sources; i++) {
                 const ConfigSource *config = manager->config->sources[i];
                 Source *source = manager_find_source(manager, config->name);
-                int r = source ? queue_alter(source, config) : 0;
+                int r = 0;
 
+                if (source && config->type == SOURCE_CONDUCTOR)
+                        r = conductor_alter(source, config);
+                else if (source)
+                        r = queue_alter(source, config);
                 if (r < 0)
                         log_error_errno(r, "cannot change source %s: %m", config->name);
         }

@@ -2,6 +2,7 @@
 
 #include "source/conductor-internal.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -464,4 +465,29 @@ int conductor_alter(Source *source, const ConfigSource *config)
 Outbox *conductor_outbox(Source *source)
 {
         return conductor_of(source)->outbox;
+}
+
+int conductor_describe_message(const OutboxEntry *entry, ConductorMessage *ret)
+{
+        static const char *const kinds[] = {
+                [MESSAGE_NONE] = "task",         [MESSAGE_RESULT] = "result",
+                [MESSAGE_PUT_BACK] = "put back", [MESSAGE_HAND_BACK] = "hand back",
+                [MESSAGE_LOG] = "log",
+        };
+        MessageHead head;
+        int r;
+
+        static_assert(ELEMENTSOF(kinds) == _MESSAGE_MAX, "a name for each kind");
+        if (entry->kind >= _MESSAGE_MAX)
+                return -EBADMSG;
+        r = message_head_parse(entry->head, &head);
+        if (r < 0)
+                return r;
+        *ret = (ConductorMessage){
+                .kind = kinds[entry->kind],
+                .task_type = head.type,
+                .workflow_id = head.workflow_id,
+                .is_text = entry->kind == MESSAGE_LOG,
+        };
+        return 0;
 }

@@ -25,6 +25,15 @@ int conductor_alter(Source *source, const ConfigSource *config);
 /* What waits for the server, and what it refused for good. */
 Outbox *conductor_outbox(Source *source);
 
+/* What an entry of it is about. Slices are the entry's. -EBADMSG: another version's. */
+typedef struct ConductorMessage {
+        const char *kind; /* "result", "put back", "hand back", "log" */
+        Slice task_type;
+        Slice workflow_id;
+        bool is_text; /* its body is text, else a JSON object */
+} ConductorMessage;
+int conductor_describe_message(const OutboxEntry *entry, ConductorMessage *ret);
+
 /* Looks whether the server can be used, and whether its task definitions suit the pools. */
 
 typedef enum FindingLevel {
