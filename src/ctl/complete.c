@@ -12,8 +12,9 @@
 
 /* What the value of an option is, and words that are no names of the daemon's. */
 static const char *const option_kinds[][2] = {
-        { "type", "types" }, { "source", "sources" }, { "status", "statuses" },
-        { "from", "files" }, { "socket", "files" },   { "conflict", "conflicts" },
+        { "type", "types" },   { "source", "sources" }, { "status", "statuses" },
+        { "from", "files" },   { "socket", "files" },   { "conflict", "conflicts" },
+        { "state", "states" }, { "output", "outputs" },
 };
 
 static const char *const fixed_words[][2] = {
@@ -21,6 +22,8 @@ static const char *const fixed_words[][2] = {
         { "statuses", "SCHEDULED IN_PROGRESS COMPLETED FAILED FAILED_WITH_TERMINAL_ERROR CANCELED "
                       "TIMED_OUT" },
         { "conflicts", "error return_existing replace" },
+        { "states", "waiting dead" },
+        { "outputs", "wide" },
 };
 
 static const char *find_pair(const char *const (*pairs)[2], size_t n, const char *key)

@@ -207,11 +207,6 @@ enum {
         SOURCE_SIZE,
         SOURCE_FETCHED,
         SOURCE_COMMIT,
-        SOURCE_OUTBOX,
-        SOURCE_DEAD,
-        SOURCE_OLDEST,
-        SOURCE_RESENT,
-        SOURCE_RETRY,
         SOURCE_PROBLEM,
         _SOURCE_MAX,
 };
@@ -227,20 +222,16 @@ static const Column source_columns[_SOURCE_MAX] = {
         [SOURCE_SIZE] = { "SIZE", COLUMN_RIGHT },
         [SOURCE_FETCHED] = { "FETCHED", COLUMN_RIGHT },
         [SOURCE_COMMIT] = { "COMMIT", COLUMN_RIGHT },
-        [SOURCE_OUTBOX] = { "OUTBOX", COLUMN_RIGHT },
-        [SOURCE_DEAD] = { "DEAD", COLUMN_RIGHT },
-        [SOURCE_OLDEST] = { "OLDEST", COLUMN_RIGHT },
-        [SOURCE_RESENT] = { "RESENT", COLUMN_RIGHT },
-        [SOURCE_RETRY] = { "RETRY", COLUMN_RIGHT },
         [SOURCE_PROBLEM] = { "PROBLEM", 0 },
 };
 
 static void add_source(Table *table, Slice source)
 {
-        Slice server = member_object(source, "server"), outbox = member_object(server, "outbox");
         _cleanup_free_ char *state = member_text(source, "state");
         Mood mood = mood_of(state);
 
+        if (member_is_set(source, "server"))
+                return;
         table_row(table);
         table_cell(table, SOURCE_NAME, member_text(source, "name"));
         table_cell(table, SOURCE_TYPE, member_text(source, "type"));
@@ -253,12 +244,82 @@ static void add_source(Table *table, Slice source)
         table_cell(table, SOURCE_SIZE, member_bytes(source, "sizeBytes"));
         table_cell(table, SOURCE_FETCHED, member_age(source, "lastFetchAgeUsec"));
         table_cell(table, SOURCE_COMMIT, member_span(source, "lastCommitUsec"));
-        table_cell(table, SOURCE_OUTBOX, member_count(outbox, "waiting"));
-        table_cell(table, SOURCE_DEAD, member_count(outbox, "dead"));
-        table_cell(table, SOURCE_OLDEST, member_span(outbox, "oldestAgeUsec"));
-        table_cell(table, SOURCE_RESENT, member_count(server, "resent"));
-        table_cell(table, SOURCE_RETRY, member_span(server, "retryInUsec"));
         table_cell(table, SOURCE_PROBLEM, member_text(member_object(source, "problem"), "message"));
+}
+
+enum {
+        SERVER_NAME,
+        SERVER_TYPE,
+        SERVER_STATE,
+        SERVER_IN_HAND,
+        SERVER_OUTBOX,
+        SERVER_OLDEST,
+        SERVER_DEAD,
+        SERVER_RESENT,
+        SERVER_SIZE,
+        SERVER_ANSWERED,
+        SERVER_RETRY,
+        SERVER_PROBLEM,
+        _SERVER_MAX,
+};
+
+static const Column server_columns[_SERVER_MAX] = {
+        [SERVER_NAME] = { "SERVER", 0 },
+        [SERVER_TYPE] = { "TYPE", 0 },
+        [SERVER_STATE] = { "STATE", 0 },
+        [SERVER_IN_HAND] = { "HAND", COLUMN_RIGHT },
+        [SERVER_OUTBOX] = { "OUTBOX", COLUMN_RIGHT },
+        [SERVER_OLDEST] = { "OLDEST", COLUMN_RIGHT },
+        [SERVER_DEAD] = { "DEAD", COLUMN_RIGHT },
+        [SERVER_RESENT] = { "RESENT", COLUMN_RIGHT },
+        [SERVER_SIZE] = { "SIZE", COLUMN_RIGHT },
+        [SERVER_ANSWERED] = { "ANSWER", COLUMN_RIGHT },
+        [SERVER_RETRY] = { "RETRY", COLUMN_RIGHT },
+        [SERVER_PROBLEM] = { "PROBLEM", 0 },
+};
+
+static void add_server(Table *table, Slice source)
+{
+        Slice server = member_object(source, "server"), outbox = member_object(server, "outbox");
+        _cleanup_free_ char *state = member_text(source, "state");
+        Mood mood = mood_of(state);
+
+        if (!member_is_set(source, "server"))
+                return;
+        table_row(table);
+        table_cell(table, SERVER_NAME, member_text(source, "name"));
+        table_cell(table, SERVER_TYPE, member_text(source, "type"));
+        table_cell(table, SERVER_STATE, TAKE_PTR(state));
+        table_mood(table, SERVER_STATE, mood);
+        table_cell(table, SERVER_IN_HAND, member_count(outbox, "held"));
+        table_cell(table, SERVER_OUTBOX, member_count(outbox, "waiting"));
+        table_cell(table, SERVER_OLDEST, member_span(outbox, "oldestAgeUsec"));
+        table_cell(table, SERVER_DEAD, member_count(outbox, "dead"));
+        table_cell(table, SERVER_RESENT, member_count(server, "resent"));
+        table_cell(table, SERVER_SIZE, member_bytes(outbox, "diskBytes"));
+        table_cell(table, SERVER_ANSWERED, member_age(source, "lastFetchAgeUsec"));
+        table_cell(table, SERVER_RETRY, member_span(server, "retryInUsec"));
+        table_cell(table, SERVER_PROBLEM, member_text(member_object(source, "problem"), "message"));
+}
+
+/* Queues and servers have little in common: a table for each kind that there is. */
+static ExitCode print_sources(const Ctl *ctl, Slice sources)
+{
+        size_t n = array_length(sources), n_servers = 0;
+        ExitCode code = EXIT_DONE;
+        Slice source;
+
+        JSON_FOREACH_ELEMENT (source, sources)
+                n_servers += member_is_set(source, "server");
+        if (n > n_servers || n == 0)
+                code = print_rows(ctl, source_columns, _SOURCE_MAX, add_source, sources,
+                                  ctl->legend);
+        if (n > n_servers && n_servers > 0 && ctl->legend)
+                (void)printf("\n");
+        if (code == EXIT_DONE && n_servers > 0)
+                code = print_rows(ctl, server_columns, _SERVER_MAX, add_server, sources,
+                                  ctl->legend);
+        return code;
 }
 
 enum {
@@ -342,8 +403,7 @@ ExitCode verb_list_sources(Ctl *ctl, const Arguments *arguments)
                 return code;
         if (ctl->json)
                 return ctl_print_json(reply);
-        return print_rows(ctl, source_columns, _SOURCE_MAX, add_source,
-                          member_array(reply, "sources"), ctl->legend);
+        return print_sources(ctl, member_array(reply, "sources"));
 }
 
 /* userdata: whether a reply was printed. A million tasks come in many replies, and each is printed

@@ -33,7 +33,8 @@ static void print_finding(const Ctl *ctl, Slice finding)
 ExitCode verb_source_check(Ctl *ctl, const Arguments *arguments)
 {
         Slice reply, findings, finding;
-        ExitCode code, worst = EXIT_DONE;
+        unsigned n_errors = 0;
+        ExitCode code;
         Object params;
 
         object_init(&params);
@@ -47,10 +48,13 @@ ExitCode verb_source_check(Ctl *ctl, const Arguments *arguments)
         JSON_FOREACH_ELEMENT (finding, findings) {
                 _cleanup_free_ char *level = member_text(finding, "level");
 
-                if (level && streq(level, "error"))
-                        worst = EXIT_REFUSED;
+                n_errors += level && streq(level, "error");
                 if (!ctl->json)
                         print_finding(ctl, finding);
         }
-        return worst;
+        if (n_errors > 0)
+                return ctl_fail(EXIT_REFUSED, "source %s: %u of its findings %s",
+                                arguments->words[0], n_errors,
+                                n_errors == 1 ? "is an error" : "are errors");
+        return EXIT_DONE;
 }

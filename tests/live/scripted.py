@@ -2,8 +2,14 @@
 """A daemon that answers as a test tells it to, and what one may answer: yardctl without yardmasterd."""
 
 import json
+import os
 import socket
+import subprocess
+import tempfile
 import threading
+import unittest
+
+import harness
 
 MANAGER = "io.yardmaster.Manager."
 
@@ -71,6 +77,38 @@ class Server:
                 message["continues"] = True
             client.sendall(json.dumps(message).encode() + b"\0")
         return True
+
+
+class ScriptedCase(unittest.TestCase):
+    """yardctl against what self.serve says the daemon answers."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="ym-")
+        self.addCleanup(self.directory.cleanup)
+        self.path = os.path.join(self.directory.name, "control")
+        self.server = None
+        self.serve()
+
+    def serve(self, **script):
+        if self.server is None:
+            self.server = Server(self.path, script)
+            self.addCleanup(self.server.close)
+        self.server.script = script
+        self.server.calls.clear()
+
+    def ctl(self, *words, status=0, input=None, environment=None, socket_option=True):
+        arguments = [harness.YARDCTL] + (["--socket", self.path] if socket_option else []) + list(words)
+        result = subprocess.run(arguments, input=input, stdin=None if input is not None else subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=harness.TIMEOUT, check=False,
+                                env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(environment or {})})
+        self.assertEqual(result.returncode, status, f"{words}: {result.stdout}{result.stderr}")
+        if status != 0:
+            self.assertTrue(result.stderr.startswith("yardctl: "), result.stderr)
+        return result
+
+    def sent(self, number=-1):
+        call = self.server.calls[number]
+        return call["method"].removeprefix(MANAGER), call.get("parameters", {})
 
 
 POOL = {"name": "thumbnail", "source": "local", "taskTypes": ["thumbnail"], "mode": "persistent", "state": "degraded",

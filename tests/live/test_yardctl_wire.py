@@ -6,43 +6,13 @@ import os
 import pty
 import resource
 import subprocess
-import tempfile
 import time
-import unittest
 
 import harness
-from scripted import MANAGER, Error, Server, POOL, WORKER, SOURCE, STATUS, TASK
+from scripted import MANAGER, Error, ScriptedCase, Server, POOL, WORKER, SOURCE, STATUS, TASK
 
 
-class Yardctl(unittest.TestCase):
-    def setUp(self):
-        self.directory = tempfile.TemporaryDirectory(prefix="ym-")
-        self.addCleanup(self.directory.cleanup)
-        self.path = os.path.join(self.directory.name, "control")
-        self.server = None
-        self.serve()
-
-    def serve(self, **script):
-        if self.server is None:
-            self.server = Server(self.path, script)
-            self.addCleanup(self.server.close)
-        self.server.script = script
-        self.server.calls.clear()
-
-    def ctl(self, *words, status=0, input=None, environment=None, socket_option=True):
-        arguments = [harness.YARDCTL] + (["--socket", self.path] if socket_option else []) + list(words)
-        result = subprocess.run(arguments, input=input, stdin=None if input is not None else subprocess.DEVNULL,
-                                capture_output=True, text=True, timeout=harness.TIMEOUT, check=False,
-                                env={**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC", **(environment or {})})
-        self.assertEqual(result.returncode, status, f"{words}: {result.stdout}{result.stderr}")
-        if status != 0:
-            self.assertTrue(result.stderr.startswith("yardctl: "), result.stderr)
-        return result
-
-    def sent(self, number=-1):
-        call = self.server.calls[number]
-        return call["method"].removeprefix(MANAGER), call.get("parameters", {})
-
+class Yardctl(ScriptedCase):
     # The daemon and its pools
 
     def test_status(self):
