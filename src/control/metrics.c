@@ -14,9 +14,17 @@ typedef struct Sample {
         PoolCounters n;
         Source *source;
         SourceStatus status;
+        OutboxStatus outbox; /* of a server */
 } Sample;
 
-typedef enum Scope { SCOPE_DAEMON, SCOPE_POOL, SCOPE_SOURCE } Scope;
+/* SERVER: the sources that are one; POOL_SERVER: the pools on them. */
+typedef enum Scope {
+        SCOPE_DAEMON,
+        SCOPE_POOL,
+        SCOPE_POOL_SERVER,
+        SCOPE_SOURCE,
+        SCOPE_SERVER,
+} Scope;
 
 typedef struct Family {
         const char *name; /* after "yardmaster_" */
@@ -78,6 +86,24 @@ DEFINE_GETTER(source_fetch_age, s->status.last_fetch_usec > 0 ? SECONDS(clock_mo
                                                                         s->status.last_fetch_usec)
                                                               : -1)
 
+DEFINE_GETTER(pool_polls, s->figures.server.n_polls)
+DEFINE_GETTER(pool_polled, s->figures.server.n_polled)
+DEFINE_GETTER(pool_accepted, s->figures.server.n_completed + s->figures.server.n_failed)
+DEFINE_GETTER(pool_poll_latency, SECONDS(s->figures.server.poll_latency_usec))
+DEFINE_GETTER(pool_last_poll,
+              s->figures.fetch_age_usec < USEC_INFINITY ? SECONDS(s->figures.fetch_age_usec) : -1)
+
+DEFINE_GETTER(server_failures, s->status.n_failures)
+DEFINE_GETTER(server_resent, s->status.n_resent)
+DEFINE_GETTER(server_held, s->outbox.n_held)
+DEFINE_GETTER(server_waiting, s->outbox.n_waiting)
+DEFINE_GETTER(server_dead, s->outbox.n_dead)
+DEFINE_GETTER(server_oldest,
+              s->outbox.oldest_msec > 0
+                      ? (double)MAX(clock_epoch_msec() - s->outbox.oldest_msec, 0) / 1000
+                      : 0)
+DEFINE_GETTER(server_outbox_bytes, s->outbox.bytes)
+
 /* clang-format off */
 static const Family families[] = {
         { "build_info", "gauge", "Always 1; the version is a label", SCOPE_DAEMON, get_build_info },
@@ -111,6 +137,12 @@ static const Family families[] = {
         { "pool_run_p50_seconds", "gauge", "Median run time of the last 512 executions", SCOPE_POOL, get_pool_run_p50 },
         { "pool_run_p99_seconds", "gauge", "99th percentile of the run time of the last 512 executions", SCOPE_POOL, get_pool_run_p99 },
 
+        { "pool_server_polls", "gauge", "Polls under way", SCOPE_POOL_SERVER, get_pool_polls },
+        { "pool_server_polled_total", "counter", "Tasks that came from the server", SCOPE_POOL_SERVER, get_pool_polled },
+        { "pool_server_accepted_total", "counter", "Final results that the server accepted", SCOPE_POOL_SERVER, get_pool_accepted },
+        { "pool_server_poll_seconds", "gauge", "How long the last poll that brought tasks at once took", SCOPE_POOL_SERVER, get_pool_poll_latency },
+        { "pool_server_last_poll_age_seconds", "gauge", "Since the last poll that was answered well; -1: none yet", SCOPE_POOL_SERVER, get_pool_last_poll },
+
         { "source_up", "gauge", "1 if the source is ok", SCOPE_SOURCE, get_source_up },
         { "source_tasks_scheduled", "gauge", "Waiting tasks, delayed ones included", SCOPE_SOURCE, get_source_scheduled },
         { "source_tasks_delayed", "gauge", "Waiting tasks that are not due yet", SCOPE_SOURCE, get_source_delayed },
@@ -121,6 +153,14 @@ static const Family families[] = {
         { "source_size_bytes", "gauge", "Size on disk", SCOPE_SOURCE, get_source_bytes },
         { "source_last_commit_seconds", "gauge", "How long the last commit took", SCOPE_SOURCE, get_source_commit },
         { "source_last_fetch_age_seconds", "gauge", "Since the last successful fetch; -1: none yet", SCOPE_SOURCE, get_source_fetch_age },
+
+        { "server_failures", "gauge", "Failed requests in a row", SCOPE_SERVER, get_server_failures },
+        { "server_resent_total", "counter", "Messages sent more than once", SCOPE_SERVER, get_server_resent },
+        { "server_tasks_held", "gauge", "Tasks in hand, as the outbox has them on disk", SCOPE_SERVER, get_server_held },
+        { "server_outbox_waiting", "gauge", "Messages that the server has not accepted yet", SCOPE_SERVER, get_server_waiting },
+        { "server_outbox_dead", "gauge", "Messages that the server refused for good", SCOPE_SERVER, get_server_dead },
+        { "server_outbox_oldest_age_seconds", "gauge", "Age of the oldest waiting message", SCOPE_SERVER, get_server_oldest },
+        { "server_outbox_bytes", "gauge", "Size of what the outbox holds", SCOPE_SERVER, get_server_outbox_bytes },
 };
 /* clang-format on */
 
@@ -147,10 +187,12 @@ static int append_labels(Buffer *buffer, const Family *family, const Sample *sam
 
         switch (family->scope) {
         case SCOPE_POOL:
+        case SCOPE_POOL_SERVER:
                 key = "pool";
                 value = pool_name(sample->pool);
                 break;
         case SCOPE_SOURCE:
+        case SCOPE_SERVER:
                 key = "source";
                 value = source_name(sample->source);
                 break;
@@ -176,14 +218,38 @@ static int append_sample(Buffer *buffer, const Family *family, const Sample *sam
         return r < 0 ? r : buffer_appendf(buffer, " %.15g\n", family->get(sample));
 }
 
+static bool is_of(const Family *family, const Sample *sample)
+{
+        switch (family->scope) {
+        case SCOPE_POOL_SERVER:
+                return sample->figures.has_server;
+        case SCOPE_SERVER:
+                return source_type(sample->source) == SOURCE_CONDUCTOR;
+        default:
+                return true;
+        }
+}
+
+/* Families of servers are left out where there is none. */
+static bool has_samples(const Family *family, const Sample *samples, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (is_of(family, &samples[i]))
+                        return true;
+        return family->scope != SCOPE_SERVER && family->scope != SCOPE_POOL_SERVER;
+}
+
 static int append_family(Buffer *buffer, const Family *family, const Sample *samples, size_t n)
 {
         int r;
 
+        if (!has_samples(family, samples, n))
+                return 0;
         r = buffer_appendf(buffer, "# HELP yardmaster_%s %s\n# TYPE yardmaster_%s %s\n",
                            family->name, family->help, family->name, family->type);
         for (size_t i = 0; i < n && r >= 0; i++)
-                r = append_sample(buffer, family, &samples[i]);
+                if (is_of(family, &samples[i]))
+                        r = append_sample(buffer, family, &samples[i]);
         return r;
 }
 
@@ -211,6 +277,8 @@ static Sample *sample_sources(const Manager *manager, size_t *ret_n)
                 samples[i].manager = manager;
                 samples[i].source = manager_source(manager, i);
                 source_get_status(samples[i].source, &samples[i].status);
+                if (source_type(samples[i].source) == SOURCE_CONDUCTOR)
+                        outbox_get_status(conductor_outbox(samples[i].source), &samples[i].outbox);
         }
         *ret_n = n;
         return samples;
@@ -235,9 +303,11 @@ int metrics_append(Buffer *buffer, const Manager *manager)
                         r = append_family(buffer, family, &daemon, 1);
                         break;
                 case SCOPE_POOL:
+                case SCOPE_POOL_SERVER:
                         r = append_family(buffer, family, pools, n_pools);
                         break;
                 case SCOPE_SOURCE:
+                case SCOPE_SERVER:
                         r = append_family(buffer, family, sources, n_sources);
                         break;
                 }
