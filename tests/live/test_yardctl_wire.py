@@ -428,7 +428,7 @@ class Yardctl(ScriptedCase):
 
         self.serve(ListNames=lambda p: {"names": {"pools": ["thumb", "hash"], "types": ["a b", "thumb"],
                                                   "workers": ["thumb/1"], "sources": ["local"]}[p["kind"]]})
-        self.assertEqual(names("s"), ["status", "submit", "scale", "set"])
+        self.assertEqual(names("s"), ["status", "source", "submit", "scale", "set"])
         self.assertEqual(names("li"), ["list"])
         self.assertEqual(names("list", ""), ["pools", "workers", "tasks", "sources"])
         self.assertEqual(names("task", "re"), ["retry"])
