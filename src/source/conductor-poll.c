@@ -31,6 +31,10 @@ static const Backoff refused_backoff = { USEC_PER_SEC, USEC_PER_MINUTE };
  * ends a poll early (measured), again and again. */
 #define POLL_EARLY_MAX_USEC (2 * USEC_PER_SEC)
 
+/* While there is a backlog, places that become free one by one are gathered for so long, until half
+ * of them are: a poll for each would cost as much as its task. */
+#define POLL_GATHER_USEC (2 * USEC_PER_MSEC)
+
 struct Poll {
         ConductorSubscription *subscription; /* counted while a call is under way */
         const char *type;                    /* the subscription's */
@@ -41,9 +45,10 @@ struct Poll {
         bool waits;     /* the call under way waits at the server */
         usec_t timeout_usec;
         usec_t started_usec;
-        usec_t ended_usec; /* of the last; 0: none yet */
-        usec_t due_usec;   /* not before */
-        bool more;         /* the last brought all that it asked for: there may be more */
+        usec_t ended_usec;  /* of the last; 0: none yet */
+        usec_t due_usec;    /* not before */
+        bool more;          /* the last brought all that it asked for: there may be more */
+        usec_t gather_usec; /* since when it waits for more places; 0: it does not */
         unsigned n_early;
         unsigned n_refused; /* in a row */
 };
@@ -172,11 +177,28 @@ static int start(Poll *poll, unsigned count, usec_t timeout_usec)
         return 0;
 }
 
+/* When a poll with these places free may go. */
+static usec_t gather_until(Poll *poll, unsigned places, usec_t now)
+{
+        const ConductorSubscription *subscription = poll->subscription;
+        unsigned half = MIN(subscription->batch, places + subscription->n_tasks) / 2;
+
+        if (!poll->more || places >= half) {
+                poll->gather_usec = 0;
+                return 0;
+        }
+        if (poll->gather_usec == 0)
+                poll->gather_usec = now;
+        return usec_add(poll->gather_usec, POLL_GATHER_USEC);
+}
+
 static int start_for_credit(Poll *poll, unsigned n_idle)
 {
         const ConductorSubscription *subscription = poll->subscription;
         unsigned places = subscription_free_places(subscription);
         usec_t timeout = MIN(subscription->poll_timeout_usec, POLL_TIMEOUT_MAX_USEC);
+
+        poll->gather_usec = 0;
 
         if (poll->more || timeout == 0)
                 return start(poll, MIN(places, subscription->batch), 0);
@@ -241,6 +263,8 @@ void subscription_poll(ConductorSubscription *subscription)
 
                 if (poll_is_running(poll))
                         continue;
+                if (places > 0)
+                        due = MAX(due, gather_until(poll, places, now));
                 if (due > now) {
                         wake = MIN(wake, due);
                         continue;
