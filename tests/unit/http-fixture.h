@@ -9,14 +9,14 @@
 #include "base/http.h"
 #include "http-server.h"
 
-static Server server;
+static HttpServer server;
 static sd_event *event;
 static Http *http;
 
 static inline void http_setup_with(const ServerPath *paths, const ServerTransport *transport)
 {
         (void)signal(SIGPIPE, SIG_IGN);
-        server_start(&server, paths, transport);
+        server_start(&server, paths, transport, NULL);
         ck_assert_int_ge(sd_event_new(&event), 0);
         ck_assert_int_eq(http_new(&http, event), 0);
 }

@@ -15,10 +15,10 @@
 #define SERVER_CONNECTIONS_MAX 256
 #define SERVER_REQUEST_SIZE    65536
 
-typedef struct Server Server;
+typedef struct HttpServer HttpServer;
 
 typedef struct Peer {
-        Server *server;
+        HttpServer *server;
         pthread_t thread;
         int fd;
         void *tls;
@@ -44,12 +44,13 @@ typedef struct ServerTransport {
         void (*close)(Peer *peer);
 } ServerTransport;
 
-struct Server {
+struct HttpServer {
         int fd;
         unsigned port;
         pthread_t thread;
         const ServerPath *paths;
         ServerTransport transport;
+        void *userdata; /* of the scripts */
 
         pthread_mutex_t mutex;
         pthread_cond_t changed;
@@ -60,7 +61,7 @@ struct Server {
         unsigned n_released;
 };
 
-static inline void server_count(Server *server, unsigned *counter)
+static inline void server_count(HttpServer *server, unsigned *counter)
 {
         (void)pthread_mutex_lock(&server->mutex);
         (*counter)++;
@@ -69,7 +70,7 @@ static inline void server_count(Server *server, unsigned *counter)
 }
 
 /* Until the counter has reached n. */
-static inline void server_wait(Server *server, const unsigned *counter, unsigned n)
+static inline void server_wait(HttpServer *server, const unsigned *counter, unsigned n)
 {
         (void)pthread_mutex_lock(&server->mutex);
         while (*counter < n)
@@ -77,7 +78,7 @@ static inline void server_wait(Server *server, const unsigned *counter, unsigned
         (void)pthread_mutex_unlock(&server->mutex);
 }
 
-static inline unsigned server_counter(Server *server, const unsigned *counter)
+static inline unsigned server_counter(HttpServer *server, const unsigned *counter)
 {
         unsigned n;
 
@@ -191,7 +192,7 @@ static inline server_script_t peer_script(Peer *peer)
 static inline void *peer_run(void *userdata)
 {
         Peer *peer = userdata;
-        Server *server = peer->server;
+        HttpServer *server = peer->server;
         bool goes_on = !server->transport.open || server->transport.open(peer);
 
         while (goes_on && peer_read_header(peer)) {
@@ -215,7 +216,7 @@ static inline void *peer_run(void *userdata)
 
 static inline void *server_run(void *userdata)
 {
-        Server *server = userdata;
+        HttpServer *server = userdata;
         int fd;
 
         while ((fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
@@ -234,8 +235,8 @@ static inline void *server_run(void *userdata)
         return NULL;
 }
 
-static inline void server_start(Server *server, const ServerPath *paths,
-                                const ServerTransport *transport)
+static inline void server_start(HttpServer *server, const ServerPath *paths,
+                                const ServerTransport *transport, void *userdata)
 {
         struct sockaddr_in address = {
                 .sin_family = AF_INET,
@@ -243,7 +244,7 @@ static inline void server_start(Server *server, const ServerPath *paths,
         };
         socklen_t size = sizeof(address);
 
-        *server = (Server){ .paths = paths };
+        *server = (HttpServer){ .paths = paths, .userdata = userdata };
         server->transport = transport
                                     ? *transport
                                     : (ServerTransport){ .read = plain_read, .write = plain_write };
@@ -258,7 +259,7 @@ static inline void server_start(Server *server, const ServerPath *paths,
         ck_assert_int_eq(pthread_create(&server->thread, NULL, server_run, server), 0);
 }
 
-static inline void server_stop(Server *server)
+static inline void server_stop(HttpServer *server)
 {
         (void)shutdown(server->fd, SHUT_RDWR);
         (void)pthread_join(server->thread, NULL);

@@ -8,10 +8,7 @@
 #include <systemd/sd-event.h>
 #include "base/clock.h"
 #include "source/conductor-server.h"
-/* That fixture calls its server just so, too. */
-#define Server HttpPeer
-#include "http-fixture.h"
-#undef Server
+#include "http-server.h"
 
 #define CANNED_MAX 8
 
@@ -54,7 +51,7 @@ typedef struct Fixture {
         ConfigSource config;
         char url[64];
         Server *server;
-        HttpPeer peer;
+        HttpServer peer;
         Route *routes;
         unsigned n_up;
 } Fixture;

@@ -317,7 +317,7 @@ START_TEST(test_plain)
         request_run(&request);
         ck_assert_failed(&request, HTTP_FAILED_CUT, true);
         server_stop(&server);
-        server_start(&server, paths, &plain);
+        server_start(&server, paths, &plain, NULL);
         secure_get(&request, "/ok");
         ck_assert_failed(&request, HTTP_FAILED_TLS, false);
         request_deinit(&request);
