@@ -19,6 +19,20 @@ static int set_variable(char ***env, const char *name, const char *value)
         return strv_set_env(env, assignment);
 }
 
+/* The folder that the daemon makes for the credentials of this pool alone. */
+static int add_credentials(const Config *config, const ConfigPool *pool, char ***env)
+{
+        _cleanup_free_ char *folder = NULL;
+
+        if (!pool->credentials || !pool->credentials[0])
+                return 0;
+        if (asprintf(&folder, "%s/credentials/%s", config->state_dir, pool->name) < 0) {
+                folder = NULL;
+                return -ENOMEM;
+        }
+        return set_variable(env, "CREDENTIALS_DIRECTORY", folder);
+}
+
 /* What a handler needs to speak to its server itself. */
 static int add_server(const ConfigSource *source, const ConfigPool *pool, char ***env)
 {
@@ -39,6 +53,8 @@ int pool_environment_fill(Findings *findings, const Config *config, ConfigPool *
         ConfigOrigin at = check_place(pool, "environment_file");
 
         int r = add_server(config_find_source(config, pool->source), pool, &env);
+        if (r >= 0)
+                r = add_credentials(config, pool, &env);
         if (r >= 0 && pool->environment_file)
                 r = environment_read(findings, at, "environment_file", pool->environment_file,
                                      false, &env);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strv.h"
 #include "config/diff.h"
+#include "manager/credentials.h"
 
 void reload_report_deinit(ReloadReport *report)
 {
@@ -74,13 +75,24 @@ static int retire_unwanted(Manager *manager, ReloadReport *report)
         return 0;
 }
 
-static int alter_pool(Pool *pool, ConfigPool *wanted, ReloadReport *report)
+/* Without them a handler fails in its own words, which says more than a pool that is missing. */
+static void link_credentials(const Manager *manager, const ConfigPool *pool)
+{
+        int r = credentials_link(manager->config->state_dir, pool);
+
+        if (r < 0)
+                log_event(LOG_ERR, (&(LogFields){ .pool = pool->name }),
+                          "cannot pass credentials on to the pool's handlers: %s", strerror(-r));
+}
+
+static int alter_pool(Manager *manager, Pool *pool, ConfigPool *wanted, ReloadReport *report)
 {
         PoolChange change = config_pool_compare(pool_base_config(pool), wanted);
         int r;
 
         if (change == POOL_UNCHANGED)
                 return 0;
+        link_credentials(manager, wanted);
         r = pool_apply(pool, wanted);
         if (r < 0)
                 return r;
@@ -97,6 +109,7 @@ static int make_pool(Manager *manager, ConfigPool *wanted)
 
         if (!source)
                 return -ENOENT;
+        link_credentials(manager, wanted);
         r = pool_new(&pool, &manager->pool_context, source, wanted);
         if (r < 0)
                 return r;
@@ -134,7 +147,7 @@ int manager_sync_pools(Manager *manager, ReloadReport *report)
                 Pool *pool = manager_find_pool(manager, wanted->name);
 
                 if (pool) {
-                        r = alter_pool(pool, wanted, report);
+                        r = alter_pool(manager, pool, wanted, report);
                         if (r < 0)
                                 return r;
                         continue;
