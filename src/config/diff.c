@@ -36,27 +36,33 @@ PoolChange config_pool_compare(const ConfigPool *before, const ConfigPool *after
         return change;
 }
 
-static const char *first_difference(SchemaScope scope, const void *before, const void *after)
+static const char *first_difference(SchemaScope scope, SchemaChange change, const void *before,
+                                    const void *after)
 {
         size_t n;
         const SchemaRow *rows = schema_rows(scope, &n);
 
         for (size_t i = 0; i < n; i++)
-                if (rows[i].change == SCHEMA_DAEMON && !value_equal(&rows[i], before, after))
+                if (rows[i].change == change && !value_equal(&rows[i], before, after))
                         return rows[i].key;
         return NULL;
 }
 
+bool config_source_replaced(const ConfigSource *before, const ConfigSource *after)
+{
+        return first_difference(SCHEMA_SOURCE, SCHEMA_REPLACE, before, after);
+}
+
 const char *config_unreloadable(const Config *before, const Config *after)
 {
-        const char *key = first_difference(SCHEMA_TOP, before, after);
+        const char *key = first_difference(SCHEMA_TOP, SCHEMA_DAEMON, before, after);
 
         for (size_t i = 0; i < before->n_sources && !key; i++) {
                 const ConfigSource *source = before->sources[i];
                 const ConfigSource *other = config_find_source(after, source->name);
 
                 if (other)
-                        key = first_difference(SCHEMA_SOURCE, source, other);
+                        key = first_difference(SCHEMA_SOURCE, SCHEMA_DAEMON, source, other);
         }
         return key;
 }

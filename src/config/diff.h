@@ -17,6 +17,10 @@ typedef enum PoolChange {
 
 PoolChange config_pool_compare(const ConfigPool *before, const ConfigPool *after);
 
+/* Whether the source has become another one (its url or worker_id differs): then its pools finish
+ * with the old one, and start anew on the new one. */
+bool config_source_replaced(const ConfigSource *before, const ConfigSource *after);
+
 /* NULL if after can be applied to a running daemon; else the first key that cannot change without a
  * restart of the daemon (state_dir, socket, a source's type), as static text. */
 const char *config_unreloadable(const Config *before, const Config *after);

@@ -202,7 +202,7 @@ static void free_retired(Manager *manager)
         manager->n_retiring = n;
         if (n == before || manager->drain_stage != DRAIN_NONE)
                 return;
-        /* a pool that waited for its predecessor may begin */
+        /* a source or a pool that waited for its predecessor may begin */
         if (manager_sync_pools(manager, NULL) < 0)
                 log_error("cannot make a pool that the configuration names: out of memory");
         manager_close_unwanted_sources(manager);

@@ -369,6 +369,7 @@ Manager *manager_free(Manager *manager)
         free(manager->pools);
         free(manager->retiring);
         free(manager->sources);
+        strv_free(manager->outdated);
         event_hook_free(manager->hook);
         notify_free(manager->notify);
         sd_event_source_disable_unref(manager->drain_timer);

@@ -53,6 +53,11 @@ static bool is_retiring(const Manager *manager, const char *name)
         return false;
 }
 
+static bool is_outdated(const Manager *manager, const char *source)
+{
+        return strv_contains(manager->outdated, source);
+}
+
 static int retire_unwanted(Manager *manager, ReloadReport *report)
 {
         for (size_t i = manager->n_pools; i-- > 0;) {
@@ -61,7 +66,8 @@ static int retire_unwanted(Manager *manager, ReloadReport *report)
                 char ***list = NULL;
                 int r;
 
-                if (wanted && config_pool_compare(pool_base_config(pool), wanted) != POOL_REPLACE)
+                if (wanted && !is_outdated(manager, source_name(pool_source(pool))) &&
+                    config_pool_compare(pool_base_config(pool), wanted) != POOL_REPLACE)
                         continue;
                 if (report)
                         list = wanted ? &report->restarted : &report->removed;
@@ -135,6 +141,92 @@ static void sort_pools(Manager *manager)
                         }
 }
 
+/* Sources that have become others */
+
+static bool is_used(const Manager *manager, const Source *source)
+{
+        for (size_t i = 0; i < manager->n_pools; i++)
+                if (pool_source(manager->pools[i]) == source)
+                        return true;
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                if (pool_source(manager->retiring[i]) == source)
+                        return true;
+        return false;
+}
+
+static int note_outdated(Manager *manager, const Config *config)
+{
+        for (size_t i = 0; i < config->n_sources; i++) {
+                const ConfigSource *wanted = config->sources[i];
+                const ConfigSource *before = config_find_source(manager->config, wanted->name);
+
+                if (!before || !config_source_replaced(before, wanted) ||
+                    is_outdated(manager, wanted->name))
+                        continue;
+                int r = strv_append(&manager->outdated, wanted->name);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static void close_source(Manager *manager, const Source *source)
+{
+        for (size_t i = 0; i < manager->n_sources; i++) {
+                Source *found = manager->sources[i];
+
+                if (found != source)
+                        continue;
+                memmove(manager->sources + i, manager->sources + i + 1,
+                        (manager->n_sources - i - 1) * sizeof(Source *));
+                manager->n_sources--;
+                source_free(found);
+                return;
+        }
+}
+
+/* There is room: one has just been closed. What was in its outbox is in that of the new one. */
+static void open_anew(Manager *manager, const ConfigSource *config)
+{
+        _cleanup_free_ char *problem = NULL;
+        Source *source;
+
+        int r = manager_open_source(manager, config, &source, &problem);
+        if (r == 0)
+                manager->sources[manager->n_sources++] = source;
+        else
+                log_event(LOG_ERR, (&(LogFields){ .source = config->name }),
+                          "cannot open source %s anew, its pools are gone until the next reload: "
+                          "%s",
+                          config->name, problem ? problem : strerror(r < 0 ? -r : EIO));
+}
+
+/* Opens sources anew that have become others, once no pool uses the old ones. */
+static void renew_sources(Manager *manager)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; manager->outdated && manager->outdated[i]; i++) {
+                char *name = manager->outdated[i];
+                const ConfigSource *wanted = config_find_source(manager->config, name);
+                Source *source = manager_find_source(manager, name);
+
+                if (wanted && source && is_used(manager, source)) {
+                        manager->outdated[n++] = name;
+                        continue;
+                }
+                if (wanted && source) {
+                        close_source(manager, source);
+                        open_anew(manager, wanted);
+                }
+                free(name);
+        }
+        if (manager->outdated)
+                manager->outdated[n] = NULL;
+}
+
+/* Pools again */
+
 int manager_sync_pools(Manager *manager, ReloadReport *report)
 {
         int r;
@@ -142,6 +234,7 @@ int manager_sync_pools(Manager *manager, ReloadReport *report)
         r = retire_unwanted(manager, report);
         if (r < 0)
                 return r;
+        renew_sources(manager);
         for (size_t i = 0; i < manager->config->n_pools; i++) {
                 ConfigPool *wanted = manager->config->pools[i];
                 Pool *pool = manager_find_pool(manager, wanted->name);
@@ -152,8 +245,10 @@ int manager_sync_pools(Manager *manager, ReloadReport *report)
                                 return r;
                         continue;
                 }
-                /* otherwise made when its predecessor has gone: they share their workers' names */
-                if (!is_retiring(manager, wanted->name)) {
+                /* otherwise made when its predecessor has gone: they share their workers' names;
+                 * or when its source is there */
+                if (!is_retiring(manager, wanted->name) && !is_outdated(manager, wanted->source) &&
+                    manager_find_source(manager, wanted->source)) {
                         r = make_pool(manager, wanted);
                         if (r < 0)
                                 return r;
@@ -220,17 +315,11 @@ static bool is_wanted(const Manager *manager, const Source *source)
 /* Closing one answers who still asks it, and they may go on to the next: so it leaves first. */
 static bool close_one_unwanted(Manager *manager)
 {
-        for (size_t i = 0; i < manager->n_sources; i++) {
-                Source *source = manager->sources[i];
-
-                if (is_wanted(manager, source))
-                        continue;
-                memmove(manager->sources + i, manager->sources + i + 1,
-                        (manager->n_sources - i - 1) * sizeof(Source *));
-                manager->n_sources--;
-                source_free(source);
-                return true;
-        }
+        for (size_t i = 0; i < manager->n_sources; i++)
+                if (!is_wanted(manager, manager->sources[i])) {
+                        close_source(manager, manager->sources[i]);
+                        return true;
+                }
         return false;
 }
 
@@ -247,6 +336,8 @@ static void alter_sources(Manager *manager)
                 Source *source = manager_find_source(manager, config->name);
                 int r = 0;
 
+                if (is_outdated(manager, config->name))
+                        continue; /* it stays what it is as long as there is something in hand */
                 if (source && config->type == SOURCE_CONDUCTOR)
                         r = conductor_alter(source, config);
                 else if (source)
@@ -292,6 +383,9 @@ static int put_in_effect(Manager *manager, Config *config, ReloadReport *report)
         /* what 'yardctl log-level' set stays unless the file says something new */
         if (config->log_level != manager->config->log_level)
                 log_set_level(config->log_level);
+        r = note_outdated(manager, config);
+        if (r < 0)
+                return r;
         config_unref(manager->config);
         manager->config = config_ref(config);
         manager->config_msec = clock_epoch_msec();

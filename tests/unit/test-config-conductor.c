@@ -275,6 +275,27 @@ END_TEST
 
 #define AUTH_CREDENTIAL "auth = { key_id = \"k\"; secret_credential = \"key\"; };"
 
+/* Which differences make it another server's source. */
+START_TEST(test_replaced)
+{
+        setup();
+        _cleanup_(config_unrefp) Config *config = load("", "");
+        _cleanup_(config_unrefp) Config *same =
+                load("connections = 3; headers = [\"A: b\"]; proxy = \"http://p:1\"; "
+                     "outbox = { attempts = 2; }; progress_log = true;",
+                     "");
+        _cleanup_(config_unrefp) Config *renamed = load("worker_id = \"me\";", "");
+        set_variable("CONDUCTOR_SERVER_URL", "http://other/api");
+        _cleanup_(config_unrefp) Config *moved = load("", "");
+
+        ck_assert(!config_source_replaced(config->sources[0], same->sources[0]));
+        ck_assert(config_source_replaced(config->sources[0], renamed->sources[0]));
+        ck_assert(config_source_replaced(config->sources[0], moved->sources[0]));
+        ck_assert_ptr_null(config_unreloadable(config, moved));
+        scratch_remove(folder);
+}
+END_TEST
+
 START_TEST(test_credential)
 {
         char line[512];
@@ -390,5 +411,5 @@ START_TEST(test_set)
 END_TEST
 
 UNIT_MAIN("config-conductor", test_defaults, test_url, test_environment, test_environment_alone,
-          test_environment_refused, test_secret_file, test_secret_changes, test_credential,
-          test_tls_key_mode, test_handler_environment, test_set);
+          test_environment_refused, test_secret_file, test_secret_changes, test_replaced,
+          test_credential, test_tls_key_mode, test_handler_environment, test_set);
