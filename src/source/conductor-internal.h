@@ -16,7 +16,8 @@
  *   conductor-look.c      reads single tasks as the server has them, not many a second
  *   conductor-sweep.c     finds tasks that were handed out in an answer that was never read
  *   conductor-recover.c   tasks that a dead predecessor had in hand
- *   conductor-payload.c   inputs and outputs in external storage
+ *   conductor-payload.c   inputs and outputs in external storage; -transfer.c: the way of one
+ *   conductor-depth.c     how many tasks wait at the server
  *   conductor-check.c     `yardctl source check`
  *   conductor-server.c    whether the server is up; -call.c, -answer.c, -token.c beside it
  *
@@ -93,15 +94,16 @@ struct ConductorTask {
         int64_t response_timeout_sec; /* 0: none */
         int64_t poll_timeout_sec;     /* of its definition; 0: none */
         int64_t callback_after_sec;
-        usec_t taken_usec;   /* monotonic */
-        usec_t lease_usec;   /* when its lease is extended next; USEC_INFINITY: never */
-        usec_t watch_usec;   /* when the server is asked about it next */
-        ListLink lease_link; /* of those whose lease is to be extended now */
-        ListLink watch_link; /* of those that the server is to be asked about now */
-        bool asked;          /* its answer is awaited */
-        bool extending;      /* an extension is under way */
-        usec_t logged_usec;  /* when its last line of progress was sent; 0: none yet */
-        TaskStatus status;   /* as settled */
+        usec_t taken_usec;          /* monotonic */
+        usec_t lease_usec;          /* when its lease is extended next; USEC_INFINITY: never */
+        usec_t watch_usec;          /* when the server is asked about it next */
+        ListLink lease_link;        /* of those whose lease is to be extended now */
+        ListLink watch_link;        /* of those that the server is to be asked about now */
+        bool asked;                 /* its answer is awaited */
+        bool extending;             /* an extension is under way */
+        usec_t logged_usec;         /* when its last line of progress was sent; 0: none yet */
+        TaskStatus status;          /* as settled */
+        struct PayloadFetch *fetch; /* its input is on its way, and a place of the credit is kept */
 };
 
 struct ConductorSubscription {
@@ -129,6 +131,7 @@ struct ConductorSubscription {
         unsigned n_tasks;  /* in the pool's hands */
         unsigned n_unsent; /* settled here, first try not over */
         SubscriptionStatus status;
+        struct ConductorDepth *depth; /* NULL until someone looks */
         char *problem;
 };
 
@@ -153,6 +156,8 @@ struct Conductor {
         struct ConductorLooks *looks;
         struct ConductorProgress *progress;
         struct ConductorSweep *sweep;
+        ListLink transfers; /* Transfer that waits for its turn */
+        unsigned n_transfers;
         ListLink fetches; /* FetchMark */
         uint64_t n_fetches;
         uint64_t n_resent, n_settled;
@@ -206,6 +211,8 @@ usec_t subscription_busy_until_usec(const ConductorSubscription *subscription);
 int conductor_take(ConductorSubscription *subscription, Slice body, unsigned *ret_n);
 /* A holding whose input has been fetched: to the pool, or back to the server. */
 void conductor_deliver(ConductorTask *holding);
+/* Another text for the same task. */
+int conductor_task_set_json(ConductorTask *holding, Slice json);
 
 /* conductor-settle.c */
 
@@ -380,13 +387,24 @@ int progress_line_append(Buffer *line, Slice progress);
 
 /* Someone looks at the subscription's status: its n_queued is kept up to date for a while. */
 void depth_want(ConductorSubscription *subscription);
+void depth_free(ConductorSubscription *subscription);
 
 /* conductor-payload.c */
 
-/* The task's input lies in external storage: fetches it, then hands over (or fails) the task. */
-int payload_fetch_input(ConductorTask *holding);
-/* An output that is too big to send inline: uploads it; done gets the path, or an error text. */
+/* The task's input lies in external storage: fetches it, and then hands over the task, or hands it
+ * back, or fails it. A place of the credit is kept for it meanwhile. */
+void payload_fetch_input(ConductorTask *holding);
+/* The holding leaves our hands. */
+void payload_fetch_abandon(ConductorTask *holding);
+
+/* An output that is too big to send inline: uploads it; done gets the path, or an error text.
+ * error: 0; -EAGAIN: nothing answers, later; other: it will not be taken. The upload is gone then.
+ */
 typedef void (*payload_done_t)(int error, const char *path_or_text, void *userdata);
 int payload_upload_output(Conductor *conductor, const MessageHead *head, const char *task_id,
                           Slice output, payload_done_t done, void *userdata, PayloadUpload **ret);
 void payload_upload_abandon(PayloadUpload *upload);
+
+/* object, a task, with input in the place of its inputData, and without the path to where that came
+ * from; all else byte for byte. Pure. */
+int payload_splice_input(Buffer *buffer, Slice object, Slice input);

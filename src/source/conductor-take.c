@@ -189,6 +189,25 @@ static int holding_new(ConductorTask **ret, ConductorSubscription *subscription,
         return 0;
 }
 
+int conductor_task_set_json(ConductorTask *holding, Slice json)
+{
+        TaskFields fields;
+        Task *task;
+        int r;
+
+        cut_fields(json, &fields);
+        r = make_task(json, &fields, &task);
+        if (r < 0)
+                return r;
+        holding->task->holding = NULL;
+        task_unref(holding->task);
+        holding->task = task;
+        task->holding = holding;
+        cut_fields(task->json, &fields);
+        fill_holding(holding, &fields);
+        return json_raw_string(fields.workflow_id, &holding->workflow_id) < 0 ? -EBADMSG : 0;
+}
+
 /* To the pool */
 
 typedef struct Delivery {
@@ -241,7 +260,6 @@ void conductor_deliver(ConductorTask *holding)
 {
         Delivery delivery = { .subscription = holding->subscription };
 
-        subscription_unreserve(holding->subscription, 1);
         deliver(&delivery, holding);
         flush(&delivery);
 }
@@ -314,8 +332,8 @@ static int take_one(Delivery *delivery, Slice object)
                 return r;
         subscription->status.n_polled++;
         if (fields.external_input.data && json_type_of(fields.external_input) == JSON_STRING) {
-                (void)subscription_reserve(subscription);
-                return payload_fetch_input(holding);
+                payload_fetch_input(holding);
+                return 0;
         }
         deliver(delivery, holding);
         return 0;

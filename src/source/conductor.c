@@ -32,6 +32,7 @@ void conductor_task_unlink(ConductorTask *holding)
         if (!list_is_linked(&holding->link))
                 return;
         clock_remove(holding);
+        payload_fetch_abandon(holding);
         list_remove(&holding->link);
         table_remove(&subscription->conductor->tasks, &holding->by_id);
         subscription->n_tasks--;
@@ -68,6 +69,7 @@ ConductorSubscription *conductor_subscription_unref(ConductorSubscription *subsc
         if (!subscription || --subscription->n_ref > 0)
                 return NULL;
         list_remove(&subscription->link);
+        depth_free(subscription);
         for (size_t i = 0; i < subscription->n_types && subscription->polls; i++)
                 (void)poll_free(subscription->polls[i]);
         free(subscription->polls);
@@ -436,6 +438,7 @@ int conductor_new(Source **ret, const ConductorOptions *options, const ConfigSou
         conductor->scratch = BUFFER_NULL(OUTBOX_HEAD_MAX);
         list_init(&conductor->subscriptions);
         list_init(&conductor->fetches);
+        list_init(&conductor->transfers);
         if ((r = copy_identity(conductor, options, config)) < 0 ||
             (r = conductor_start(conductor, options, ret_error)) < 0)
                 return r;

@@ -128,7 +128,7 @@ static inline void fixture_release(Fixture *f)
         server_count(&f->peer, &f->peer.n_released);
 }
 
-static inline void fixture_on_up(Server *server, void *userdata)
+static inline void fixture_on_up(Server *unused, void *userdata)
 {
         Fixture *f = userdata;
 
