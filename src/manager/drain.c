@@ -5,7 +5,11 @@
  * FINISHING ──deadline, second signal──▶ STOPPING ──grace, third signal──▶ KILLING ──margin──▶ exit
  *
  * Each stage ends early once every pool has stopped. What is not settled at the last exit, since
- * the disk takes nothing, runs again at the next start. */
+ * the disk takes nothing, runs again at the next start.
+ *
+ * With nothing left to stop but an answer on its way that may bring tasks, it is waited for, past
+ * the deadlines, so that they go back: a server's own time-outs bound that. Asked a second time it
+ * is waited for no longer than for a worker, asked a third time not at all. */
 
 #include "manager/manager-internal.h"
 
@@ -73,6 +77,34 @@ static usec_t longest_stop(const Manager *manager)
         return longest;
 }
 
+/* Until when answers are waited for that may bring tasks; 0: none are. */
+static usec_t answers_until_usec(const Manager *manager)
+{
+        usec_t until = 0;
+
+        for (size_t i = 0; i < manager->n_sources; i++)
+                until = MAX(until, source_busy_until_usec(manager->sources[i]));
+        return until;
+}
+
+static bool has_workers(const Manager *manager)
+{
+        for (size_t i = 0; i < manager->n_pools; i++) {
+                PoolStatus status;
+
+                pool_get_status(manager->pools[i], &status);
+                if (status.n_running > 0 || status.n_in_hand > 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Nothing is left to be stopped, but an answer is awaited. */
+static bool only_waits_for_answers(const Manager *manager, usec_t now)
+{
+        return answers_until_usec(manager) > now && !has_workers(manager);
+}
+
 static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec)
 {
         usec_t now = clock_monotonic_usec();
@@ -129,18 +161,40 @@ static int give_up(Manager *manager)
         return sd_event_exit(manager->event, MANAGER_E_UNSETTLED);
 }
 
+static int stop_waiting(Manager *manager)
+{
+        log_event(
+                LOG_WARNING, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
+                "draining: an answer that may bring tasks is waited for no longer; what it brings "
+                "is handed back at the next start");
+        return sd_event_exit(manager->event, MANAGER_E_UNSETTLED);
+}
+
+static int on_deadline(Manager *manager, usec_t now)
+{
+        if (only_waits_for_answers(manager, now)) {
+                if (manager->drain_cut)
+                        return stop_waiting(manager);
+                manager->drain_deadline_usec = answers_until_usec(manager);
+                return 0;
+        }
+        if (manager->drain_stage == DRAIN_KILLING)
+                return give_up(manager);
+        enter_stage(manager,
+                    manager->drain_stage == DRAIN_FINISHING ? DRAIN_STOPPING : DRAIN_KILLING, 0);
+        return 0;
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Manager *manager = userdata;
         usec_t now = clock_monotonic_usec();
 
         if (now >= manager->drain_deadline_usec) {
-                if (manager->drain_stage == DRAIN_KILLING)
-                        return give_up(manager);
-                enter_stage(manager,
-                            manager->drain_stage == DRAIN_FINISHING ? DRAIN_STOPPING
-                                                                    : DRAIN_KILLING,
-                            0);
+                int r = on_deadline(manager, now);
+
+                if (r < 0)
+                        return r;
         }
         extend_timeout(manager);
         (void)sd_event_source_set_time(
@@ -177,9 +231,15 @@ void manager_drain(Manager *manager, usec_t deadline_usec)
                                                               : deadline_usec);
                 break;
         case DRAIN_FINISHING:
+                manager->drain_cut = true;
                 enter_stage(manager, DRAIN_STOPPING, 0);
                 break;
         case DRAIN_STOPPING:
+                if (manager->drain_cut && only_waits_for_answers(manager, clock_monotonic_usec())) {
+                        (void)stop_waiting(manager);
+                        break;
+                }
+                manager->drain_cut = true;
                 enter_stage(manager, DRAIN_KILLING, 0);
                 break;
         case DRAIN_KILLING:

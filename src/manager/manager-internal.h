@@ -50,6 +50,7 @@ struct Manager {
 
         DrainStage drain_stage;
         usec_t drain_deadline_usec; /* monotonic */
+        bool drain_cut;             /* it was asked for more than once */
         uint64_t drain_handed_back; /* before it began */
         uint64_t drain_progress;    /* sum of counters at the last tick */
         sd_event_source *drain_timer;

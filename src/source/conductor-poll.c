@@ -25,6 +25,9 @@
 /* A domain counts as dead 10 s after its last poll ended. */
 #define POLL_DOMAIN_USEC (8 * USEC_PER_SEC)
 
+/* A server that has gone away is not expected to answer so long after the time of a poll. */
+#define POLL_AWAY_USEC USEC_PER_SEC
+
 /* Refused polls: a pause of its own for each type, the server may be well otherwise. */
 static const Backoff refused_backoff = { USEC_PER_SEC, USEC_PER_MINUTE };
 /* Polls that should have waited and came back empty at once: a task over its concurrentExecLimit
@@ -325,15 +328,16 @@ void subscription_unreserve(ConductorSubscription *subscription, unsigned n)
 
 usec_t subscription_busy_until_usec(const ConductorSubscription *subscription)
 {
-        usec_t until = 0;
+        usec_t patience = server_may_send(subscription->conductor->server) ? HTTP_TIMEOUT_USEC
+                                                                           : POLL_AWAY_USEC,
+               until = 0;
 
         for (size_t i = 0; i < subscription->n_types; i++) {
                 const Poll *poll = subscription->polls[i];
 
                 if (poll_is_running(poll))
-                        until = MAX(until,
-                                    usec_add(poll->started_usec,
-                                             usec_add(poll->timeout_usec, HTTP_TIMEOUT_USEC)));
+                        until = MAX(until, usec_add(poll->started_usec,
+                                                    usec_add(poll->timeout_usec, patience)));
         }
         return until;
 }

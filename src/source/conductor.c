@@ -175,13 +175,13 @@ static bool is_quiet(const Subscription *base)
         const ConductorSubscription *subscription =
                 container_of(base, const ConductorSubscription, subscription);
 
-        if (subscription->n_tasks > 0 || subscription->n_reserved > 0)
+        if (subscription->n_tasks > 0 ||
+            subscription_busy_until_usec(subscription) > clock_monotonic_usec())
                 return false;
-        for (size_t i = 0; i < subscription->n_types; i++)
-                if (poll_is_running(subscription->polls[i]))
-                        return false;
         /* what a server that is away has not accepted yet is safe in the outbox */
-        return subscription->n_unsent == 0 || !server_may_send(subscription->conductor->server);
+        if (!server_may_send(subscription->conductor->server))
+                return true;
+        return subscription->n_unsent == 0 && subscription->n_reserved == 0;
 }
 
 /* What the pool still had in hand goes back; from now on it is told nothing. What a poll that is
