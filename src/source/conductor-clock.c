@@ -76,9 +76,9 @@ void clock_run(Conductor *conductor)
         if (next < USEC_INFINITY)
                 clock_wake(conductor, MAX(next, usec_add(now, CLOCK_TICK_USEC)));
         lease_run(conductor);
-        look_run(conductor);
         if (watch)
                 watch_run(conductor, now);
+        look_run(conductor);
 }
 
 void clock_resume(Conductor *conductor)

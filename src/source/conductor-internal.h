@@ -343,6 +343,8 @@ void sweep_free(Conductor *conductor);
 void sweep_resume(Conductor *conductor);
 /* Whether such tasks are found: the worker ids are ours alone, and the server has an index. */
 bool sweep_is_on(const Conductor *conductor);
+/* Does what is due. */
+void sweep_run(Conductor *conductor);
 /* Tasks may have been handed to us that we do not know of: looks at once, after 5 s, after 30 s. */
 void conductor_suspect(ConductorSubscription *subscription);
 /* Pure: the times of the next looks, less those that stand already; the query. */

@@ -435,7 +435,7 @@ static Suspicion *find_due(struct ConductorSweep *sweep, usec_t now)
         return found;
 }
 
-static void run(Conductor *conductor)
+void sweep_run(Conductor *conductor)
 {
         struct ConductorSweep *sweep = conductor->sweep;
         usec_t now = clock_monotonic_usec();
@@ -459,7 +459,7 @@ static void run(Conductor *conductor)
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
-        run(userdata);
+        sweep_run(userdata);
         return 0;
 }
 

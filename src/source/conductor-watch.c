@@ -145,6 +145,7 @@ static void turn_blind(Conductor *conductor, usec_t now)
                           "source %s: the server's task search does not find tasks that are in "
                           "progress; each is asked about by itself",
                           conductor->source.name);
+        watch->unlisted = false;
         watch->blind_until_usec = usec_add(now, WATCH_BLIND_USEC);
 }
 
@@ -310,6 +311,7 @@ static void note_answer(Conductor *conductor, Slice body)
         } else if (!watch->listing && n_hits >= (int64_t)watch->n_group) {
                 memset(known, true, sizeof(known));
                 watch->unlisted = false;
+                watch->blind_until_usec = 0;
         } else if (!watch->listing) {
                 if (start_search(conductor, true) >= 0)
                         return;
