@@ -35,7 +35,7 @@ struct Manager {
         Source **sources;
         size_t n_sources;
         char **outdated; /* names of sources that are opened anew once no pool uses them */
-        Pool **pools; /* in the order of the configuration */
+        Pool **pools;    /* in the order of the configuration */
         size_t n_pools;
         Pool **retiring; /* draining, no longer in the configuration */
         size_t n_retiring;
