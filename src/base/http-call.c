@@ -140,6 +140,8 @@ HttpCall *http_call_free(HttpCall *call)
                 call->http->reporting = NULL;
         curl_easy_cleanup(call->easy);
         curl_url_cleanup(call->url);
+        curl_url_cleanup(call->origin);
+        free(call->target);
         count_calls(call->http, -1);
         http_settings_unref(call->settings);
         free(call->content_header);
@@ -153,24 +155,67 @@ bool http_call_is_running(const HttpCall *call)
         return call->running;
 }
 
+/* What goes into the request line of a server: path and query. */
+static int split_target(CURLU *url, char **ret)
+{
+        char *path = NULL, *query = NULL;
+        CURLUcode code;
+        int r;
+
+        code = curl_url_get(url, CURLUPART_PATH, &path, 0);
+        if (code == CURLUE_OK) {
+                code = curl_url_get(url, CURLUPART_QUERY, &query, 0);
+                if (code == CURLUE_NO_QUERY)
+                        code = CURLUE_OK;
+        }
+        r = code == CURLUE_OK ? asprintf(ret, "%s%s%s", path, query ? "?" : "", query ?: "") : -1;
+        curl_free(query);
+        curl_free(path);
+        return r < 0 ? -ENOMEM : 0;
+}
+
 /* CURLU_PATH_AS_IS: what the caller made of names with dots in them stays. */
-int http_call_set_url(HttpCall *call, const char *url)
+static int parse_url(CURLU **ret, const char *url)
 {
         CURLU *parsed = curl_url();
         CURLUcode code;
 
-        assert(!call->running);
         if (!parsed)
                 return -ENOMEM;
         code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_PATH_AS_IS);
-        if (code == CURLUE_OK && curl_easy_setopt(call->easy, CURLOPT_CURLU, parsed) != CURLE_OK)
-                code = CURLUE_OUT_OF_MEMORY;
         if (code != CURLUE_OK) {
                 curl_url_cleanup(parsed);
                 return code == CURLUE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
         }
+        *ret = parsed;
+        return 0;
+}
+
+int http_call_set_url(HttpCall *call, const char *url)
+{
+        _cleanup_free_ char *target = NULL;
+        CURLU *parsed, *origin;
+        int r;
+
+        assert(!call->running);
+        r = parse_url(&parsed, url);
+        if (r < 0)
+                return r;
+        origin = curl_url_dup(parsed);
+        if (!origin || split_target(parsed, &target) < 0 ||
+            curl_url_set(origin, CURLUPART_PATH, "/", 0) != CURLUE_OK ||
+            curl_url_set(origin, CURLUPART_QUERY, NULL, 0) != CURLUE_OK) {
+                curl_url_cleanup(origin);
+                curl_url_cleanup(parsed);
+                return -ENOMEM;
+        }
         curl_url_cleanup(call->url);
+        curl_url_cleanup(call->origin);
+        free(call->target);
         call->url = parsed;
+        call->origin = origin;
+        call->target = TAKE_PTR(target);
+        call->url_changed = true;
         return 0;
 }
 
@@ -241,7 +286,25 @@ static int apply_settings(HttpCall *call)
                 return -ENOMEM;
         http_settings_unref(call->settings);
         call->settings = http_settings_ref(settings);
-        call->headers_changed = true;
+        call->headers_changed = call->url_changed = true;
+        return 0;
+}
+
+/* libcurl puts the URL together for each request, byte by byte; what is in the request's target it
+ * copies as a whole. So it only gets the origin as URL, except of a proxy, which wants the whole.
+ */
+static int apply_url(HttpCall *call)
+{
+        bool proxied = call->settings->proxy && *call->settings->proxy;
+        bool failed = false;
+
+        if (!call->url_changed)
+                return 0;
+        SET(failed, call->easy, CURLOPT_CURLU, proxied ? call->url : call->origin);
+        SET(failed, call->easy, CURLOPT_REQUEST_TARGET, proxied ? NULL : call->target);
+        if (failed)
+                return -ENOMEM;
+        call->url_changed = false;
         return 0;
 }
 
@@ -304,6 +367,9 @@ int http_call_start(HttpCall *call)
 
         assert(!call->running && call->url);
         r = apply_settings(call);
+        if (r < 0)
+                return r;
+        r = apply_url(call);
         if (r < 0)
                 return r;
         r = apply_headers(call);

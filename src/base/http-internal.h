@@ -108,7 +108,10 @@ void http_loop_started(Http *http);
 struct HttpCall {
         Http *http;
         CURL *easy;
-        CURLU *url;
+        CURLU *url;    /* as set */
+        CURLU *origin; /* without path and query */
+        char *target;  /* those */
+        bool url_changed;
         HttpMethod method;
         http_callback_t callback;
         void *userdata;

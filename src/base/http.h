@@ -12,7 +12,13 @@
  *
  * Nothing is sent twice behind the caller's back: where libcurl would silently repeat a request
  * because the connection that it had kept was dead, the call fails with HTTP_FAILED_CUT unless it
- * is repeatable (http_call_set_repeatable). */
+ * is repeatable (http_call_set_repeatable). A kept connection that the server had closed before the
+ * request began is replaced silently: nothing was written to it. If it broke later, the answer says
+ * sent, even where not a byte may have left this host.
+ *
+ * A host name (other than localhost) is looked up in a thread that libcurl makes for this look-up,
+ * with all signals blocked; an answer is used for a minute. Giving a request up does not wait for
+ * it. Writing to a broken TLS connection raises SIGPIPE, which the program must ignore. */
 
 #include <systemd/sd-event.h>
 #include "base/clock.h"
@@ -40,13 +46,13 @@ typedef struct HttpOptions {
 } HttpOptions;
 
 int http_new(Http **ret, sd_event *event);
-/* Ends what is under way without a callback; the calls themselves must be freed before. */
+/* Closes the connections; the calls must be freed before. May be called in a callback. */
 Http *http_free(Http *http);
 DEFINE_CLEANUP(Http *, http_free);
 
 /* All are copied, and hold for calls that are started from now on. */
 int http_configure(Http *http, const HttpOptions *options);
-/* "X-Authorization: …", beside the configured headers; NULL: none. */
+/* "X-Authorization: …": a whole header, beside the configured headers; NULL: none. */
 int http_set_authorization(Http *http, const char *header);
 
 typedef enum HttpMethod {
@@ -76,7 +82,7 @@ typedef struct HttpAnswer {
         unsigned status;         /* 0: no status line came; may be set on a failure, too */
         Slice content_type;      /* without parameters, lower case not ensured */
         Slice body;              /* what came of it, also after a failure; borrowed */
-        usec_t retry_after_usec; /* Retry-After, seconds or a date; 0: none */
+        usec_t retry_after_usec; /* Retry-After, seconds or a date, at most an hour; 0: none */
         usec_t took_usec;        /* since the start */
 } HttpAnswer;
 
@@ -90,10 +96,11 @@ HttpCall *http_call_free(HttpCall *call);
 DEFINE_CLEANUP(HttpCall *, http_call_free);
 
 /* Only between requests. */
-int http_call_set_url(HttpCall *call, const char *url);
+int http_call_set_url(HttpCall *call, const char *url); /* -EINVAL: none */
 /* body must stay until the callback. POST and PUT only; SLICE_NULL: an empty body.
  * content_type is a literal. */
 void http_call_set_body(HttpCall *call, const char *content_type, Slice body);
+/* Of the whole request; USEC_INFINITY: none. To connect, 10 s at most. */
 void http_call_set_timeout(HttpCall *call, usec_t timeout_usec);
 /* The request may be sent twice without harm. */
 void http_call_set_repeatable(HttpCall *call, bool repeatable);

@@ -119,7 +119,14 @@ static bool script_proxy_refuses(Peer *peer)
         return peer_answer(peer, "407 Proxy Authentication Required", "", "", 0) && false;
 }
 
+/* A proxy is told the whole URL. */
+static bool script_proxied(Peer *peer)
+{
+        return peer_answer(peer, "299 Proxied", "", "", 0);
+}
+
 static const ServerPath paths[] = {
+        { "GET http://server.example/ok?a=b HTTP/1.1\r\n", script_proxied },
         { "POST /second-unanswered", script_second_unanswered },
         { "POST /second-reset", script_second_reset },
         { "POST /unanswered", script_unanswered },
@@ -425,6 +432,10 @@ START_TEST(test_proxy)
         request_run(&request);
         ck_assert_failed(&request, HTTP_FAILED_PROXY, false);
         ck_assert(strstr(request.message, "407"));
+
+        ck_assert_int_eq(http_call_set_url(request.call, "http://server.example/ok?a=b"), 0);
+        request_run(&request);
+        ck_assert_answered(&request, 299);
 
         options.proxy = NULL;
         ck_assert_int_eq(http_configure(http, &options), 0);
