@@ -130,13 +130,18 @@ int source_copy(const ConfigSource *source, ConfigSource **ret)
         r = object_copy(SCHEMA_SOURCE, source, copy);
         if (r < 0)
                 return r;
-        r = config_origins_copy(source->origins, &copy->origins);
-        if (r < 0)
-                return r;
+        /* One that was not loaded has neither. */
+        if (source->origins) {
+                r = config_origins_copy(source->origins, &copy->origins);
+                if (r < 0)
+                        return r;
+        }
         copy->line = source->line;
-        copy->file = strdup(source->file);
-        if (!copy->file)
-                return -ENOMEM;
+        if (source->file) {
+                copy->file = strdup(source->file);
+                if (!copy->file)
+                        return -ENOMEM;
+        }
         *ret = TAKE_PTR(copy);
         return 0;
 }

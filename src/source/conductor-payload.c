@@ -59,6 +59,13 @@ int payload_splice_input(Buffer *buffer, Slice object, Slice input)
 
 /* Inputs */
 
+/* The pool knows nothing of it, and will not ask for more because of it. */
+static void free_place(ConductorSubscription *subscription)
+{
+        subscription_unreserve(subscription, 1);
+        subscription_poll(subscription);
+}
+
 void payload_fetch_abandon(ConductorTask *holding)
 {
         struct PayloadFetch *fetch = TAKE_PTR(holding->fetch);
@@ -67,7 +74,7 @@ void payload_fetch_abandon(ConductorTask *holding)
                 return;
         (void)transfer_free(fetch->transfer);
         free(fetch);
-        subscription_unreserve(holding->subscription, 1);
+        free_place(holding->subscription);
 }
 
 static LogFields fields_of(const ConductorTask *holding)
@@ -147,11 +154,12 @@ static void on_fetched(Transfer *transfer, TransferResult result, Slice data, co
 {
         struct PayloadFetch *fetch = userdata;
         ConductorTask *holding = fetch->holding;
+        ConductorSubscription *subscription = conductor_subscription_ref(holding->subscription);
         char why[512];
 
         /* data lies in the transfer: it goes when that is done. */
         holding->fetch = NULL;
-        subscription_unreserve(holding->subscription, 1);
+        subscription_unreserve(subscription, 1);
         switch (result) {
         case TRANSFER_DONE:
                 take_input(holding, data);
@@ -173,6 +181,8 @@ static void on_fetched(Transfer *transfer, TransferResult result, Slice data, co
         }
         (void)transfer_free(fetch->transfer);
         free(fetch);
+        subscription_poll(subscription);
+        (void)conductor_subscription_unref(subscription);
 }
 
 void payload_fetch_input(ConductorTask *holding)
