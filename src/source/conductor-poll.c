@@ -30,6 +30,8 @@
 
 /* Refused polls: a pause of its own for each type, the server may be well otherwise. */
 static const Backoff refused_backoff = { USEC_PER_SEC, USEC_PER_MINUTE };
+/* Connections end; one that does is no reason to wait. */
+static const Backoff unanswered_backoff = { 50 * USEC_PER_MSEC, 30 * USEC_PER_SEC };
 /* Polls that should have waited and came back empty at once: a task over its concurrentExecLimit
  * ends a poll early (measured), again and again. */
 #define POLL_EARLY_MAX_USEC (2 * USEC_PER_SEC)
@@ -53,7 +55,8 @@ struct Poll {
         bool more;          /* the last brought all that it asked for: there may be more */
         usec_t gather_usec; /* since when it waits for more places; 0: it does not */
         unsigned n_early;
-        unsigned n_refused; /* in a row */
+        unsigned n_refused;    /* in a row */
+        unsigned n_unanswered; /* in a row */
 };
 
 unsigned subscription_free_places(const ConductorSubscription *subscription)
@@ -93,6 +96,17 @@ static void pause_refused(Poll *poll, const HttpAnswer *answer, usec_t now)
                 usec_add(now, backoff_delay(&refused_backoff, poll->n_refused, random_u64()));
 }
 
+/* No answer, or none of the server's, though others get theirs: else the server is away, and on_up
+ * tells when it is back. */
+static void pause_unanswered(Poll *poll, const HttpAnswer *answer, usec_t now)
+{
+        if (answer_permission(answer) == PERMISSION_DENIED)
+                pause_refused(poll, answer, now);
+        else
+                poll->due_usec = usec_add(now, backoff_delay(&unanswered_backoff,
+                                                             ++poll->n_unanswered, random_u64()));
+}
+
 /* An answer that was waited for came empty long before its time. */
 static void pause_early(Poll *poll, usec_t now)
 {
@@ -108,7 +122,7 @@ static void note_answer(Poll *poll, unsigned n, usec_t now)
         ConductorSubscription *subscription = poll->subscription;
         usec_t took = now - poll->started_usec;
 
-        poll->n_refused = 0;
+        poll->n_refused = poll->n_unanswered = 0;
         set_problem(subscription, NULL);
         subscription->status.last_poll_usec = now;
         poll->more = n > 0 && n >= poll->count;
@@ -146,6 +160,8 @@ static void on_answer(ServerCall *call, Verdict verdict, const HttpAnswer *answe
                         conductor_suspect(subscription);
                 if (verdict != VERDICT_AWAY)
                         pause_refused(poll, answer, now);
+                else
+                        pause_unanswered(poll, answer, now);
         }
         fetch_end(&poll->fetch);
         subscription_poll(subscription);
