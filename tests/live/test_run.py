@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """yardmasterd run TYPE --url: one task type of a server, served from the command line."""
 
-import json
 import os
 import re
 import signal
@@ -19,11 +18,11 @@ jq -c '{status: "COMPLETED", output: {input: .inputData, url: env.CONDUCTOR_SERV
         key: env.CONDUCTOR_AUTH_KEY, secret: env.CONDUCTOR_AUTH_SECRET, domain: env.POLL_DOMAIN}}'
 """
 
-# Reads a gate (a FIFO) before it answers.
+# Answers when the gate is there.
 GATED = """#!/bin/sh
 cat >/dev/null
 echo gated >&2
-read line < "$GATE"
+while [ ! -e "$GATE" ]; do sleep 0.02; done
 echo '{"status": "COMPLETED", "output": {"after": "the gate"}}'
 """
 
@@ -40,7 +39,6 @@ class Runner(harness.Daemon):
         self.arguments = arguments
         self.script("echo", ECHO)
         self.script("gated", GATED)
-        os.mkfifo(self.path("gate"))
 
     def spawn(self, *arguments):
         self.process = subprocess.Popen(
@@ -55,8 +53,7 @@ class Runner(harness.Daemon):
         return self
 
     def open_gate(self):
-        with open(self.path("gate"), "w", encoding="ascii") as gate:
-            gate.write("open\n")
+        self.write("gate", "")
 
     def state_folders(self):
         return sorted(name for name in os.listdir(self.directory) if name.startswith("run-"))
@@ -138,6 +135,125 @@ class State(unittest.TestCase):
         with Runner("t", "--url", NOWHERE, "--", "./echo") as runner:
             answer = runner.ctl("reload", status=1)
             self.assertIn("there are no files to read again", answer.stderr)
+
+
+class Serving(unittest.TestCase):
+    def server(self, *options):
+        server = stub.Stub(*options)
+        self.addCleanup(server.stop)
+        return server
+
+    def output(self, server, task_id):
+        return server.task(task_id)["outputData"]
+
+    def test_serves_until_stopped(self):
+        server = self.server()
+        with Runner("echo", "--url", server.url + "/", "--count", "2", "--", "./echo") as runner:
+            ids = server.create("echo", 5, input={"n": "@n@"})
+            server.wait("settled")
+            self.assertEqual(self.output(server, ids[2]), {
+                "input": {"n": 3}, "url": server.url, "key": None, "secret": None, "domain": None})
+            for task_id in ids:
+                runner.log.wait_for(rf"INFO echo/[12]: task {task_id} \(echo\) COMPLETED after ")
+            self.assertEqual(runner.ctl_json("list", "pools")["pools"][0]["name"], "echo")
+
+    def test_server_from_the_environment(self):
+        server = self.server()
+        with Runner("t", "--", "./echo", environment={"CONDUCTOR_SERVER_URL": server.url}):
+            server.create("t", 1)
+            server.wait("settled")
+        with Runner("t", "--url", server.url, "--", "./echo", environment={"CONDUCTOR_SERVER_URL": NOWHERE}):
+            server.create("t", 1)
+            server.wait("settled")
+        self.assertEqual(server.counts()["COMPLETED"], 2)
+
+    def test_domain_and_worker_id(self):
+        server = self.server()
+        with Runner("t", "--url", server.url, "--domain", "blue", "--worker-id", "me", "--", "./echo"):
+            plain = server.create("t", 1)[0]
+            blue = server.create("t", 1, domain="blue")[0]
+            server.wait("completed", 1)
+            self.assertEqual(self.output(server, blue)["domain"], "blue")
+            self.assertEqual(server.task(blue)["workerId"], "me")
+            self.assertEqual(server.task(plain)["status"], "SCHEDULED")
+
+    def test_count_bounds_tasks_at_a_time(self):
+        server = self.server()
+        with Runner("t", "--url", server.url, "--count", "2", "--", "./gated") as runner:
+            server.create("t", 5)
+            server.wait("in-progress", 2)
+            runner.open_gate()
+            server.wait("settled")
+        self.assertEqual(server.queues()[0]["inProgressMax"], 2)
+
+    def test_persistent_program(self):
+        server = self.server()
+        runner = Runner("t", "--mode", "persistent", "--url", server.url, "--", "./lines")
+        runner.script("lines", """#!/usr/bin/env python3
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["type"] == "task":
+        print(json.dumps({"type": "result", "taskId": message["task"]["taskId"], "status": "COMPLETED",
+                          "output": {"lines": True}}), flush=True)
+""")
+        with runner:
+            task_id = server.create("t", 1)[0]
+            server.wait("settled")
+        self.assertEqual(self.output(server, task_id), {"lines": True})
+
+    def test_results_wait_for_the_server_over_kill_9(self):
+        server = self.server()
+        with Runner("t", "--url", server.url, "--", "./gated") as runner:
+            task_id = server.create("t", 1)[0]
+            runner.log.wait_for("gated")
+            fault = server.fault("status", path="/api/tasks*", method="POST", status=503, count=1000000)
+            runner.open_gate()
+            runner.log.wait_for("COMPLETED after")
+            harness.eventually(lambda: server.faults()[fault]["fired"] > 0, "the result was refused")
+            runner.kill()
+            server.clear_faults()
+            self.assertEqual(server.task(task_id)["status"], "IN_PROGRESS")
+            runner.start()
+            server.wait("settled")
+            self.assertEqual(self.output(server, task_id), {"after": "the gate"})
+            self.assertEqual(len(runner.state_folders()), 1)
+
+    def test_first_signal_lets_finish(self):
+        server = self.server()
+        with Runner("t", "--url", server.url, "--", "./gated") as runner:
+            task_id = server.create("t", 1)[0]
+            runner.log.wait_for("gated")
+            runner.signal(signal.SIGINT)
+            runner.log.wait_for("draining: 1 tasks in hand")
+            runner.open_gate()
+            self.assertEqual(runner.wait(), 0)
+        self.assertEqual(self.output(server, task_id), {"after": "the gate"})
+        self.assertEqual(server.counts()["handedBack"], 0)
+
+    def test_second_signal_hands_back(self):
+        server = self.server()
+        with Runner("t", "--url", server.url, "--", "./gated") as runner:
+            server.create("t", 1)
+            runner.log.wait_for("gated")
+            runner.signal(signal.SIGINT)
+            runner.log.wait_for("draining: 1 tasks in hand")
+            runner.signal(signal.SIGINT)
+            self.assertEqual(runner.wait(), 0)
+        counts = server.counts()
+        self.assertEqual((counts["SCHEDULED"], counts["handedBack"]), (1, 1))
+
+    def test_authentication(self):
+        server = self.server("--auth=the-key:the-secret")
+        keys = {"CONDUCTOR_AUTH_KEY": "the-key", "CONDUCTOR_AUTH_SECRET": "the-secret"}
+        with Runner("t", "--url", server.url, "--", "./echo", environment=keys) as runner:
+            task_id = server.create("t", 1)[0]
+            server.wait("settled")
+            output = self.output(server, task_id)
+            self.assertEqual((output["key"], output["secret"]), (None, None))
+            self.assertNotIn("the-secret", runner.log.text())
+            self.assertNotIn("the-secret", runner.ctl("config", "dump").stdout)
+            self.assertNotIn("the-secret", runner.ctl("config", "dump", "--json").stdout)
 
 
 if __name__ == "__main__":
