@@ -188,17 +188,21 @@ static void close_source(Manager *manager, const Source *source)
 /* There is room: one has just been closed. What was in its outbox is in that of the new one. */
 static void open_anew(Manager *manager, const ConfigSource *config)
 {
+        const LogFields fields = { .source = config->name };
         _cleanup_free_ char *problem = NULL;
         Source *source;
 
         int r = manager_open_source(manager, config, &source, &problem);
-        if (r == 0)
-                manager->sources[manager->n_sources++] = source;
-        else
-                log_event(LOG_ERR, (&(LogFields){ .source = config->name }),
+        if (r != 0) {
+                log_event(LOG_ERR, &fields,
                           "cannot open source %s anew, its pools are gone until the next reload: "
                           "%s",
                           config->name, problem ? problem : strerror(r < 0 ? -r : EIO));
+                return;
+        }
+        manager->sources[manager->n_sources++] = source;
+        log_event(LOG_NOTICE, &fields, "source %s is now as the configuration has it",
+                  config->name);
 }
 
 /* Opens sources anew that have become others, once no pool uses the old ones. */
