@@ -152,7 +152,7 @@ void task_text_put(Buffer *buffer, const StubTask *task)
                   task->output ? (Slice){ task->output, task->output_size } : SLICE_LITERAL("{}"));
         put_workflow_task(buffer, task);
         put_slice(buffer, SLICE_LITERAL(rest));
-        if (task->batch->is_full) {
+        if (task->batch->is_full || task->queue->type->definition) {
                 put_literal(buffer, ",\"taskDefinition\":");
                 put_definition(buffer, task);
         }
