@@ -16,29 +16,40 @@ typedef struct TaskFields {
         Slice response_timeout, callback_after, output, definition, external_input;
 } TaskFields;
 
-static const struct {
-        const char *key;
-        size_t size;
-        size_t offset;
-} field_rows[] = {
-#define FIELD(name, member)                                                                     \
-        {                                                                                       \
-                .key = (name), .size = sizeof(name) - 1, .offset = offsetof(TaskFields, member) \
+/* By length first: most members of a task are none of these, and this is done for each. */
+static Slice *field_of(TaskFields *fields, Slice key)
+{
+#define IS(name) (memcmp(key.data, (name), sizeof(name) - 1) == 0)
+        switch (key.size) {
+        case sizeof("taskId") - 1:
+                return IS("taskId") ? &fields->id : NULL;
+        case sizeof("taskType") - 1:
+                return IS("taskType") ? &fields->type : NULL;
+        case sizeof("pollCount") - 1:
+                return IS("pollCount") ? &fields->poll_count : NULL;
+        case sizeof("retryCount") - 1: /* and outputData */
+                return IS("retryCount")   ? &fields->retry_count
+                       : IS("outputData") ? &fields->output
+                                          : NULL;
+        case sizeof("taskDefName") - 1:
+                return IS("taskDefName") ? &fields->definition_name : NULL;
+        case sizeof("scheduledTime") - 1:
+                return IS("scheduledTime") ? &fields->scheduled_time : NULL;
+        case sizeof("taskDefinition") - 1:
+                return IS("taskDefinition") ? &fields->definition : NULL;
+        case sizeof("workflowInstanceId") - 1:
+                return IS("workflowInstanceId") ? &fields->workflow_id : NULL;
+        case sizeof("callbackAfterSeconds") - 1:
+                return IS("callbackAfterSeconds") ? &fields->callback_after : NULL;
+        case sizeof("responseTimeoutSeconds") - 1:
+                return IS("responseTimeoutSeconds") ? &fields->response_timeout : NULL;
+        case sizeof("externalInputPayloadStoragePath") - 1:
+                return IS("externalInputPayloadStoragePath") ? &fields->external_input : NULL;
+        default:
+                return NULL;
         }
-        FIELD("taskId", id),
-        FIELD("taskType", type),
-        FIELD("taskDefName", definition_name),
-        FIELD("workflowInstanceId", workflow_id),
-        FIELD("retryCount", retry_count),
-        FIELD("pollCount", poll_count),
-        FIELD("scheduledTime", scheduled_time),
-        FIELD("responseTimeoutSeconds", response_timeout),
-        FIELD("callbackAfterSeconds", callback_after),
-        FIELD("outputData", output),
-        FIELD("taskDefinition", definition),
-        FIELD("externalInputPayloadStoragePath", external_input),
-#undef FIELD
-};
+#undef IS
+}
 
 /* Keys with escapes are nobody's: the server writes its own names plainly. */
 static void cut_fields(Slice object, TaskFields *ret)
@@ -47,13 +58,31 @@ static void cut_fields(Slice object, TaskFields *ret)
 
         *ret = (TaskFields){ 0 };
         JSON_FOREACH_MEMBER (key, value, object) {
-                for (size_t i = 0; i < ELEMENTSOF(field_rows); i++)
-                        if (key.size == field_rows[i].size &&
-                            memcmp(key.data, field_rows[i].key, key.size) == 0) {
-                                *(Slice *)((char *)ret + field_rows[i].offset) = value;
-                                break;
-                        }
+                Slice *field = field_of(ret, key);
+
+                if (field)
+                        *field = value;
         }
+}
+
+static void move_slice(Slice *slice, const char *from, const char *to)
+{
+        if (slice->data)
+                slice->data = to + (slice->data - from);
+}
+
+/* The same members of a copy. What names the task is not looked at any more. */
+static void move_fields(TaskFields *fields, const char *from, const char *to)
+{
+        move_slice(&fields->workflow_id, from, to);
+        move_slice(&fields->retry_count, from, to);
+        move_slice(&fields->poll_count, from, to);
+        move_slice(&fields->scheduled_time, from, to);
+        move_slice(&fields->response_timeout, from, to);
+        move_slice(&fields->callback_after, from, to);
+        move_slice(&fields->output, from, to);
+        move_slice(&fields->definition, from, to);
+        move_slice(&fields->external_input, from, to);
 }
 
 static int64_t number_or_zero(Slice value)
@@ -79,26 +108,32 @@ static int copy_name(Slice value, char **ret)
         return 0;
 }
 
-/* The object as one line, as workers want it: servers send it so, proxies may not. */
-static int make_task(Slice object, const TaskFields *fields, Task **ret)
+/* The object as one line, as workers want it: servers send it so, proxies may not. fields are those
+ * of the object, afterwards those of the task's own text. */
+static int make_task(Slice object, TaskFields *fields, Task **ret)
 {
         _cleanup_free_ char *id = NULL, *type = NULL;
         Buffer line = BUFFER_NULL(HTTP_ANSWER_MAX);
+        bool plain = !memchr(object.data, '\n', object.size);
+        Task *task;
         int r;
 
         if ((r = copy_name(fields->id, &id)) < 0)
                 return r;
         r = copy_name(fields->type.data ? fields->type : fields->definition_name, &type);
+        if (r >= 0 && !plain)
+                r = json_append_compact(&line, object);
+        if (r >= 0)
+                r = task_new(&task, id, type, plain ? object : buffer_slice(&line));
+        buffer_deinit(&line);
         if (r < 0)
                 return r;
-        if (memchr(object.data, '\n', object.size)) {
-                r = json_append_compact(&line, object);
-                object = buffer_slice(&line);
-        }
-        if (r >= 0)
-                r = task_new(ret, id, type, object);
-        buffer_deinit(&line);
-        return r;
+        if (plain)
+                move_fields(fields, object.data, task->json.data);
+        else
+                cut_fields(task->json, fields);
+        *ret = task;
+        return 0;
 }
 
 static int hold(ConductorTask *holding)
@@ -154,11 +189,11 @@ static void fill_holding(ConductorTask *holding, const TaskFields *fields)
         holding->poll_timeout_sec = number_or_zero(poll_timeout);
 }
 
-/* Takes over the task's reference. */
-static int holding_new(ConductorTask **ret, ConductorSubscription *subscription, Task *task)
+/* Takes over the task's reference. fields: of task->json. */
+static int holding_new(ConductorTask **ret, ConductorSubscription *subscription, Task *task,
+                       const TaskFields *fields)
 {
         ConductorTask *holding = malloc(sizeof(*holding));
-        TaskFields fields;
         int r;
 
         if (!holding) {
@@ -173,9 +208,8 @@ static int holding_new(ConductorTask **ret, ConductorSubscription *subscription,
                 .watch_usec = USEC_INFINITY,
         };
         task->holding = holding;
-        cut_fields(task->json, &fields);
-        fill_holding(holding, &fields);
-        r = json_raw_string(fields.workflow_id, &holding->workflow_id) < 0 ? -EBADMSG : 0;
+        fill_holding(holding, fields);
+        r = json_raw_string(fields->workflow_id, &holding->workflow_id) < 0 ? -EBADMSG : 0;
         if (r >= 0)
                 r = add_to_tables(holding);
         if (r >= 0)
@@ -203,7 +237,6 @@ int conductor_task_set_json(ConductorTask *holding, Slice json)
         task_unref(holding->task);
         holding->task = task;
         task->holding = holding;
-        cut_fields(task->json, &fields);
         fill_holding(holding, &fields);
         return json_raw_string(fields.workflow_id, &holding->workflow_id) < 0 ? -EBADMSG : 0;
 }
@@ -287,7 +320,7 @@ static int refuse_task(ConductorSubscription *subscription, Slice object, const 
         of_stub.type = fields->type.data ? fields->type : fields->definition_name;
         r = make_task(buffer_slice(&stub), &of_stub, &task);
         if (r >= 0)
-                r = holding_new(&holding, subscription, task);
+                r = holding_new(&holding, subscription, task, &of_stub);
         if (r < 0)
                 goto finish;
         r = outcome_newf(&outcome, TASK_FAILED_WITH_TERMINAL_ERROR,
@@ -327,7 +360,7 @@ static int take_one(Delivery *delivery, Slice object)
                 return refuse_task(subscription, object, &fields, "it is over 16 MiB");
         r = make_task(object, &fields, &task);
         if (r >= 0)
-                r = holding_new(&holding, subscription, task);
+                r = holding_new(&holding, subscription, task, &fields);
         if (r < 0)
                 return r;
         subscription->status.n_polled++;
