@@ -79,8 +79,10 @@ int record_parse(Slice bytes, uint32_t salt, Record *ret, size_t *ret_size)
         *ret_size = RECORD_HEADER_SIZE;
         if (bytes.size < RECORD_HEADER_SIZE)
                 return -ENODATA;
-        if (!is_plausible(p))
+        if (!is_plausible(p)) {
+                *ret_size = 0;
                 return -EBADMSG;
+        }
         size = get_number(p + 4, 4);
         *ret_size = size;
         if (bytes.size < size)

@@ -7,7 +7,7 @@
  *
  *   0 u32 check sum (CRC-32C, begun with the salt) of all that follows
  *   4 u32 size of the whole record
- *   8 u16 mark, u8 type, u8 zero
+ *   8 u16 mark, u16 type
  *  12 u32 value
  *  16 u64 number
  *  24 u64 turn
@@ -55,5 +55,6 @@ static inline size_t record_size(const Record *record)
 int record_append(Buffer *buffer, const Record *record, uint32_t salt);
 
 /* The record that bytes begin with; its slices point into them. *ret_size: how long it is; on
- * -ENODATA how many bytes are needed to tell. -EBADMSG: this is none. */
+ * -ENODATA how many bytes are needed to tell. -EBADMSG: this is none, and *ret_size bytes were
+ * summed to find out. */
 int record_parse(Slice bytes, uint32_t salt, Record *ret, size_t *ret_size);

@@ -231,8 +231,9 @@ static int scan_header(Scan *scan)
                         scan->file_size > sizeof(zeros) ? SEGMENT_DAMAGED : SEGMENT_EMPTY;
         else if (memcmp(bytes.data, MAGIC, 8) != 0)
                 scan->result.verdict = SEGMENT_FOREIGN;
-        else if (get_u32(bytes.data + 8) > SEGMENT_VERSION)
-                scan->result.verdict = SEGMENT_NEWER;
+        else if (get_u32(bytes.data + 8) != SEGMENT_VERSION)
+                scan->result.verdict =
+                        get_u32(bytes.data + 8) > SEGMENT_VERSION ? SEGMENT_NEWER : SEGMENT_FOREIGN;
         else
                 scan->result.salt = get_u32(bytes.data + 12);
         if (scan->result.verdict != SEGMENT_WHOLE)
@@ -242,7 +243,8 @@ static int scan_header(Scan *scan)
         return 1;
 }
 
-/* 0, -EBADMSG: no record begins here, or an error of reading. */
+/* 0, -EBADMSG: no record begins here, or an error of reading. *ret_size: the record's, or how many
+ * bytes were summed in vain. */
 static int scan_one(Scan *scan, Record *ret, size_t *ret_size)
 {
         int r = scan_fill(scan, RECORD_HEADER_SIZE);
@@ -252,8 +254,10 @@ static int scan_one(Scan *scan, Record *ret, size_t *ret_size)
         r = record_parse(buffer_slice(&scan->buffer), scan->result.salt, ret, ret_size);
         if (r != -ENODATA)
                 return r;
-        if (*ret_size > scan->file_size - scan->offset)
+        if (*ret_size > scan->file_size - scan->offset) {
+                *ret_size = 0;
                 return -EBADMSG;
+        }
         r = scan_fill(scan, *ret_size);
         if (r < 0)
                 return r;
@@ -266,15 +270,15 @@ static int scan_records(Scan *scan, segment_record_t on_record, void *userdata)
         bool bad = false;
 
         while (scan->offset < scan->file_size) {
-                size_t size = RECORD_HEADER_SIZE;
                 Record record;
+                size_t size;
                 int r = scan_one(scan, &record, &size);
 
                 if (r == -EBADMSG) {
                         bad = true;
                         if (size > scan->search_left)
                                 break;
-                        scan->search_left -= size > RECORD_HEADER_SIZE ? size : 0;
+                        scan->search_left -= size;
                         size = 1;
                 } else if (r < 0) {
                         return r;
