@@ -286,15 +286,15 @@ static int start_call(ConductorSend *send, SendItem *item, SendStep step)
 
 /* Steps */
 
-/* Whether the answer to this item may bring a task that the pool has a place for. */
+/* Whether the answer to this item may bring a task that the pool has a place for. A place is kept
+ * for the first try only: an update-v2 is never sent again. */
 static bool uses_v2(SendItem *item)
 {
         const ConductorTask *holding = item->holding;
 
         if (!holding || !holding->reserved)
                 return false;
-        if (!item->uncertain && !item->plain && item->conductor->has_update_v2 &&
-            subscription_has_room(holding->subscription))
+        if (item->conductor->has_update_v2 && subscription_has_room(holding->subscription))
                 return true;
         send_unreserve(item);
         return false;
