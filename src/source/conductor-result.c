@@ -92,22 +92,21 @@ int message_head_parse(Slice text, MessageHead *ret)
         return 0;
 }
 
-/* JSON of one run of appends: U+0000 as an escape becomes U+FFFD, which is as long. A backslash
- * that is escaped itself begins nothing. */
+/* In JSON: U+0000 as an escape becomes U+FFFD, which is as long. From one escape to the next, as a
+ * backslash that is escaped itself begins nothing. */
 static void replace_zeros(Buffer *buffer, size_t from)
 {
         static const char zero[] = "\\u0000", replacement[] = "\\ufffd";
         const size_t size = sizeof(zero) - 1;
-        char *begin = buffer->data + buffer->start + from;
-        char *end = begin + (buffer->size - from), *p = begin;
+        char *p = buffer->data + buffer->start + from;
+        const char *end = p + (buffer->size - from);
 
-        while ((p = memmem(p, (size_t)(end - p), zero, size))) {
-                size_t n_before = 0;
-
-                while (p - n_before > begin && p[-1 - (ptrdiff_t)n_before] == '\\')
-                        n_before++;
-                if (n_before % 2 == 0)
-                        memcpy(p, replacement, size);
+        while (p < end && (p = memchr(p, '\\', (size_t)(end - p)))) {
+                if ((size_t)(end - p) < size || memcmp(p, zero, size) != 0) {
+                        p += 2;
+                        continue;
+                }
+                memcpy(p, replacement, size);
                 p += size;
         }
 }
