@@ -262,8 +262,9 @@ const SchemaRow schema_source_rows[SCHEMA_SOURCE_ROWS] = {
           .maximum = 1000,
           .fallback = "5",
           .help = "A result that the server answers with an error 500 which it calls not retryable "
-                  "becomes a dead letter after so many tries; *yardctl outbox* lists those. Where "
-                  "the server is away, too busy, or says that one may retry, there is no limit." },
+                  "becomes a dead letter after so many tries, or ten times as many while the "
+                  "server accepts nothing else either; *yardctl outbox* lists those. Where the "
+                  "server is away, too busy, or says that one may retry, there is no limit." },
         { .key = "progress_log",
           .type = SCHEMA_BOOL,
           .change = SCHEMA_LIVE,

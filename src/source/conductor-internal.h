@@ -58,14 +58,15 @@ typedef struct SendItem {
         Slice body;             /* what is sent: the outbox's, or changed */
         char *changed;          /* NULL: as it is in the outbox */
         size_t changed_size;
-        PayloadUpload *upload; /* under way */
-        unsigned n_busy;       /* tries that the server was too busy for */
-        bool first;            /* on its first way, which a drain waits for */
-        bool tried;            /* was sent before */
-        bool uncertain;        /* the server may have acted on an earlier try */
-        bool read;             /* was read after that: still ours */
-        bool plain;            /* update-v2 was refused */
-        bool stored;           /* accepted; its workflow is still to be decided */
+        PayloadUpload *upload;      /* under way */
+        unsigned n_busy;            /* tries that the server was too busy for */
+        uint64_t n_accepted_before; /* the sender's, at the first doubtful try */
+        bool first;                 /* on its first way, which a drain waits for */
+        bool tried;                 /* was sent before */
+        bool uncertain;             /* the server may have acted on an earlier try */
+        bool read;                  /* was read after that: still ours */
+        bool plain;                 /* update-v2 was refused */
+        bool stored;                /* accepted; its workflow is still to be decided */
 } SendItem;
 
 /* A call under way that may bring tasks (a poll, an update-v2), in the order of their starts. A

@@ -46,7 +46,8 @@ typedef struct ConductorSend {
         ListLink idle[_SEND_STEP_MAX];
         ListLink running;
         unsigned n_running;
-        unsigned n_first; /* entries on their first way */
+        unsigned n_first;    /* entries on their first way */
+        uint64_t n_accepted; /* updates and log lines, ever */
 
         ListLink later; /* ConductorTask by link: conductor_settle_later */
         sd_event_source *later_source;

@@ -9,6 +9,9 @@
 /* Of what a server says, in a dead letter. */
 #define MESSAGE_MAX 512
 
+/* How many times outbox.attempts a doubtful result is tried while the server accepts none. */
+#define ALONE_FACTOR 10
+
 static LogFields fields_of(const SendItem *item)
 {
         const ConductorTask *holding = item->holding;
@@ -103,13 +106,26 @@ void send_bury(SendItem *item, const char *reason)
         finish(item, _TASK_STATUS_INVALID);
 }
 
+/* Whether it has been tried often enough. A server that accepts nothing else meanwhile has a fault
+ * of its own, that may pass: then it is tried for longer. */
+static bool is_hopeless(const SendItem *item)
+{
+        const Conductor *conductor = item->conductor;
+        uint64_t attempts = conductor->config->conductor.outbox.attempts;
+
+        if (conductor->send->n_accepted == item->n_accepted_before)
+                attempts *= ALONE_FACTOR;
+        return item->entry->n_tries >= attempts;
+}
+
 /* Counted: one of these is refused for good in the end. */
 static void retry_doubtful(SendItem *item, const HttpAnswer *answer)
 {
-        OutboxEntry *entry = item->entry;
         char text[MESSAGE_MAX];
 
-        if (++entry->n_tries < item->conductor->config->conductor.outbox.attempts) {
+        if (item->entry->n_tries++ == 0)
+                item->n_accepted_before = item->conductor->send->n_accepted;
+        if (!is_hopeless(item)) {
                 send_retry(item);
                 return;
         }
@@ -131,6 +147,7 @@ static void on_accepted(SendItem *item)
 {
         Conductor *conductor = item->conductor;
 
+        conductor->send->n_accepted++;
         if (item->plain && conductor->has_update_v2) {
                 conductor->has_update_v2 = false;
                 log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
