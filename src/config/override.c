@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include "config/override.h"
 #include "config/resolve.h"
+#include "config/text.h"
 
 static int override_row(Findings *findings, ConfigSource *source, const SchemaRow *row,
                         ConfigOrigin at)
@@ -14,7 +15,8 @@ static int override_row(Findings *findings, ConfigSource *source, const SchemaRo
 
         if (!text || !text[0])
                 return 0;
-        int r = resolve_and_set(row, source, text, &message);
+        int r = text_is_utf8(text) ? resolve_and_set(row, source, text, &message)
+                                   : value_refuse(&message, "the text is not UTF-8");
         if (r < 0)
                 return r;
         source->origins->at[row - schema_rows(SCHEMA_SOURCE, &n)] =

@@ -13,6 +13,7 @@
 
 #include "manager/manager-internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include "base/log-ids.h"
 #include "base/log.h"
@@ -273,10 +274,29 @@ void manager_add_drain_listener(Manager *manager, DrainListener *listener)
         list_append(&manager->drain_listeners, &listener->link);
 }
 
+static void tell_undelivered(const Manager *manager)
+{
+        for (size_t i = 0; i < manager->n_sources; i++) {
+                Source *source = manager->sources[i];
+                OutboxStatus status;
+
+                if (source_type(source) != SOURCE_CONDUCTOR)
+                        continue;
+                outbox_get_status(conductor_outbox(source), &status);
+                if (status.n_waiting > 0)
+                        log_event(LOG_NOTICE, (&(LogFields){ .source = source_name(source) }),
+                                  "%" PRIu64 " messages for source %s are not delivered yet: they "
+                                  "wait in %s, and are sent after the next start",
+                                  status.n_waiting, source_name(source),
+                                  manager->config->state_dir);
+        }
+}
+
 static void end(Manager *manager)
 {
         ListLink *link;
 
+        tell_undelivered(manager);
         log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_ENDED }), "drained");
         while ((link = list_pop_first(&manager->drain_listeners))) {
                 DrainListener *listener = LIST_ENTRY(link, DrainListener, link);

@@ -109,6 +109,26 @@ class Reload(unittest.TestCase):
         server.wait("settled")
         self.assertEqual(server.counts()["handedBack"], 0)
 
+    def test_set_by_command(self):
+        server = self.server()
+        daemon = self.daemon(self.config(server.url, pool="batch = 1;"))
+        daemon.ctl("set", "t", "batch=7", "poll_timeout=0")
+        self.run_one(server)
+        settings = {row["path"]: row for row in daemon.ctl_json("config", "dump")["settings"]}
+        self.assertEqual((settings["pools.t.batch"]["value"], settings["pools.t.batch"]["origin"]), (7, "set"))
+        self.assertTrue(settings["pools.t.batch"]["live"])
+        self.assertNotIn("pools.t.retry.attempts", settings)
+        for setting, expected in (
+            ("batch=1001", "batch: 1001 is out of range: 1 to 1000"),
+            ("poll_timeout=6s", "poll_timeout: 6s is out of range: 0s to 5s"),
+            ("pol_timeout=1s", "pol_timeout: unknown key, did you mean 'poll_timeout'?"),
+            ("retry.attempts=2", 'retry.attempts: has no effect for a source of type "conductor"'),
+            ("task_timeout=infinity", "task_timeout: infinity needs watchdog"),
+            ("domain=d", "domain: cannot change while workers run: change it in the file and reload"),
+        ):
+            with self.subTest(setting):
+                self.assertIn(expected, daemon.ctl("set", "t", setting, status=1).stderr)
+
     def run_one_beside(self, server):
         """While another task is held."""
         server.create("t", 1, input=NOW)

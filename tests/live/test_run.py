@@ -219,6 +219,19 @@ for line in sys.stdin:
             self.assertEqual(self.output(server, task_id), {"after": "the gate"})
             self.assertEqual(len(runner.state_folders()), 1)
 
+    def test_tells_what_is_not_delivered(self):
+        server = self.server()
+        with Runner("t", "--url", server.url, "--", "./gated") as runner:
+            server.create("t", 1)
+            runner.log.wait_for("gated")
+            server.away(3600 * 1000)
+            runner.open_gate()
+            runner.log.wait_for("COMPLETED after")
+            runner.signal(signal.SIGINT)
+            self.assertEqual(runner.wait(), 0)
+            runner.log.wait_for(rf"1 messages for source server are not delivered yet: they wait in "
+                                rf"{runner.path(runner.state_folders()[0])}, and are sent after the next start")
+
     def test_first_signal_lets_finish(self):
         server = self.server()
         with Runner("t", "--url", server.url, "--", "./gated") as runner:

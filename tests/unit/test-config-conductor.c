@@ -192,6 +192,7 @@ END_TEST
 START_TEST(test_environment_refused)
 {
         setup();
+        write_bytes(folder, "key", "x", 1, 0600);
         set_variable("CONDUCTOR_SERVER_URL", "env:8080");
         assert_line("", "", false, CONFIG_E_INVALID,
                     "1: sources.prod.url: environment CONDUCTOR_SERVER_URL: not a URL, like "
@@ -202,6 +203,11 @@ START_TEST(test_environment_refused)
                     "1: sources.prod.connections: environment CONDUCTOR_MAX_HTTP2_CONNECTIONS: "
                     "'many' is not a whole number, like 4");
         set_variable("CONDUCTOR_MAX_HTTP2_CONNECTIONS", "");
+        set_variable("CONDUCTOR_AUTH_KEY", "\xff");
+        assert_line("auth = { secret_file = \"key\"; };", "", false, CONFIG_E_INVALID,
+                    "1: sources.prod.auth.key_id: environment CONDUCTOR_AUTH_KEY: the text is not "
+                    "UTF-8");
+        set_variable("CONDUCTOR_AUTH_KEY", "");
         set_variable("CONDUCTOR_AUTH_SECRET", SECRET);
         assert_line("", "", false, CONFIG_E_INVALID,
                     "1: sources.prod.auth.secret: is of no use without auth.key_id");
