@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define BYTES(c) (UINT64_C(0x0101010101010101) * (c))
 
@@ -34,6 +37,32 @@ static inline uint64_t bytes_load(const char *p)
         return x;
 }
 
+#ifdef __SSE2__
+/* Sixteen bytes at a time: a bit for each, first byte lowest. Every x86-64 has this; elsewhere, and
+ * at the end of a text, eight at a time have to do. */
+#define JSON_WIDE 16
+
+static inline __m128i wide_load(const char *p)
+{
+        return _mm_loadu_si128((const __m128i *)p);
+}
+
+static inline __m128i wide_is(__m128i x, char c)
+{
+        return _mm_cmpeq_epi8(x, _mm_set1_epi8(c));
+}
+
+static inline unsigned wide_bits(__m128i marks)
+{
+        return (unsigned)_mm_movemask_epi8(marks);
+}
+
+static inline __m128i wide_is_quote(__m128i x)
+{
+        return _mm_or_si128(wide_is(x, '"'), wide_is(x, '\\'));
+}
+#endif
+
 static inline bool json_is_white(char c)
 {
         return c == ' ' || c == '\n' || c == '\t' || c == '\r';
@@ -49,6 +78,17 @@ static inline const char *json_skip_white(const char *p, const char *end)
 /* ASCII that stands for itself in a string: all but quote, backslash, control characters. */
 static inline const char *json_skip_plain(const char *p, const char *end)
 {
+#ifdef __SSE2__
+        for (; end - p >= JSON_WIDE; p += JSON_WIDE) {
+                __m128i x = wide_load(p);
+                /* As signed bytes, what is no ASCII is below the space, too. */
+                unsigned special = wide_bits(
+                        _mm_or_si128(wide_is_quote(x), _mm_cmplt_epi8(x, _mm_set1_epi8(' '))));
+
+                if (special)
+                        return p + __builtin_ctz(special);
+        }
+#endif
         while (end - p >= 8) {
                 uint64_t x = bytes_load(p), special;
 
@@ -67,6 +107,14 @@ static inline const char *json_skip_plain(const char *p, const char *end)
 /* To the next quote or backslash. */
 static inline const char *json_skip_to_quote(const char *p, const char *end)
 {
+#ifdef __SSE2__
+        for (; end - p >= JSON_WIDE; p += JSON_WIDE) {
+                unsigned special = wide_bits(wide_is_quote(wide_load(p)));
+
+                if (special)
+                        return p + __builtin_ctz(special);
+        }
+#endif
         while (end - p >= 8) {
                 uint64_t x = bytes_load(p), special;
 
@@ -77,6 +125,23 @@ static inline const char *json_skip_to_quote(const char *p, const char *end)
         }
         while (p < end && *p != '"' && *p != '\\')
                 p++;
+        return p;
+}
+
+/* Over bytes that are neither quotes nor brackets of any kind; may stop before the first of those.
+ */
+static inline const char *json_skip_to_structure(const char *p, const char *end)
+{
+#ifdef __SSE2__
+        for (; end - p >= JSON_WIDE; p += JSON_WIDE) {
+                __m128i x = wide_load(p), folded = _mm_or_si128(x, _mm_set1_epi8('{' ^ '['));
+                unsigned special = wide_bits(_mm_or_si128(
+                        wide_is(x, '"'), _mm_or_si128(wide_is(folded, '{'), wide_is(folded, '}'))));
+
+                if (special)
+                        return p + __builtin_ctz(special);
+        }
+#endif
         return p;
 }
 

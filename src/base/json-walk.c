@@ -46,7 +46,7 @@ static const char *skip_container(const char *p, const char *end)
 {
         size_t depth = 1;
 
-        while (p < end) {
+        while ((p = json_skip_to_structure(p, end)) < end) {
                 switch (*p++) {
                 case '"':
                         p = json_skip_string(p, end);
