@@ -9,54 +9,10 @@ import unittest
 
 import harness
 import stub
+from runner import ECHO, Runner
 
 # Nothing listens there.
 NOWHERE = "http://127.0.0.1:1/api"
-
-ECHO = """#!/bin/sh
-jq -c '{status: "COMPLETED", output: {input: .inputData, url: env.CONDUCTOR_SERVER_URL,
-        key: env.CONDUCTOR_AUTH_KEY, secret: env.CONDUCTOR_AUTH_SECRET, domain: env.POLL_DOMAIN}}'
-"""
-
-# Answers when the gate is there.
-GATED = """#!/bin/sh
-cat >/dev/null
-echo gated >&2
-while [ ! -e "$GATE" ]; do sleep 0.02; done
-echo '{"status": "COMPLETED", "output": {"after": "the gate"}}'
-"""
-
-
-class Runner(harness.Daemon):
-    """`yardmasterd run` in a scratch folder, with its own state and socket."""
-
-    def __init__(self, *arguments, environment=None):
-        super().__init__(environment={"GATE": "gate", **(environment or {})})
-        for name in ("CONDUCTOR_SERVER_URL", "CONDUCTOR_AUTH_KEY", "CONDUCTOR_AUTH_SECRET"):
-            if name not in (environment or {}):
-                self.environment.pop(name, None)
-        self.environment.update(STATE_DIRECTORY=self.directory, XDG_RUNTIME_DIR=self.directory)
-        self.arguments = arguments
-        self.script("echo", ECHO)
-        self.script("gated", GATED)
-
-    def spawn(self, *arguments):
-        self.process = subprocess.Popen(
-            [harness.YARDMASTERD, "run", *self.arguments, *arguments], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=self.directory, env=self.environment)
-        self.log = harness.Log(self.process.stderr)
-
-    def start(self, *arguments):
-        self.spawn(*arguments)
-        self.log.wait_for(r"\bready: 1 pools, 1 sources")
-        self.socket_path = re.search(r"--socket (\S+) ", self.log.text()).group(1)
-        return self
-
-    def open_gate(self):
-        self.write("gate", "")
-
-    def state_folders(self):
-        return sorted(name for name in os.listdir(self.directory) if name.startswith("run-"))
 
 
 class Refusals(unittest.TestCase):
@@ -267,6 +223,45 @@ for line in sys.stdin:
             self.assertNotIn("the-secret", runner.log.text())
             self.assertNotIn("the-secret", runner.ctl("config", "dump").stdout)
             self.assertNotIn("the-secret", runner.ctl("config", "dump", "--json").stdout)
+
+
+class Readme(unittest.TestCase):
+    """README's section on Conductor, word for word but for the server and the place of the program."""
+
+    def blocks(self, server):
+        with open(os.path.join(harness.SOURCE_ROOT, "README.md"), encoding="utf-8") as file:
+            section = file.read().split("## A worker on Conductor\n")[1].split("\n## ")[0]
+        section = section.replace("http://localhost:8080/api", server.url).replace("/usr/local/lib/acme/hello", "./hello")
+        return [re.sub("(?m)^    ", "", block) for block in re.findall(r"(?m)(?:^    .*\n)+", section)]
+
+    def setUp(self):
+        self.server = stub.Stub()
+        self.addCleanup(self.server.stop)
+        self.command, self.files, self.after = self.blocks(self.server)
+
+    def greet(self):
+        self.server.create("hello", 3, input={"name": "Ada"}, expect={"input": {"name": "Ada"}})
+        self.server.wait("settled")
+
+    def test_one_command(self):
+        program, verb, *arguments = self.command.split()
+        self.assertEqual((program, verb), ("yardmasterd", "run"))
+        runner = Runner(*arguments)
+        runner.script("hello", "#!/bin/sh\njq -c '{status: \"COMPLETED\", output: {input: .inputData}}'\n")
+        with runner:
+            self.greet()
+        self.assertEqual(self.server.counts()["COMPLETED"], 3)
+
+    def test_files(self):
+        self.assertLessEqual(self.files.count("\n"), 10)
+        self.assertTrue(self.after.startswith("yardmasterd --check && yardctl reload\n"), self.after)
+        with harness.Daemon() as daemon:
+            daemon.script("hello", ECHO)
+            daemon.write("conf.d/hello.conf", self.files.replace("./hello", daemon.path("hello")))
+            self.assertEqual(daemon.ctl_json("reload")["added"], ["hello"])
+            self.server.create("hello", 3)
+            self.server.wait("settled")
+        self.assertEqual(self.server.counts()["COMPLETED"], 3)
 
 
 if __name__ == "__main__":
