@@ -249,12 +249,15 @@ int method_check_config(ControlCall *call, void *userdata)
         _cleanup_(config_unrefp) Config *config = NULL;
         _cleanup_(config_diagnostics_freep) ConfigDiagnostics *diagnostics = NULL;
         OBJECT_CLEANUP Object object = object_new();
-        int r;
+        const Config *present = manager_config(userdata);
+        int r = 0;
 
-        r = config_load(manager_config(userdata)->path, &config, &diagnostics);
+        /* what stands on a command line was checked when it was taken */
+        if (!present->fileless)
+                r = config_load(present->path, &config, &diagnostics);
         if (r < 0)
                 return r;
         object_add_bool(&object, "valid", r == 0);
-        object_add_strings(&object, "diagnostics", diagnostics->lines);
+        object_add_strings(&object, "diagnostics", diagnostics ? diagnostics->lines : NULL);
         return reply_object(call, &object);
 }

@@ -18,6 +18,7 @@ enum {
         OPTION_JSON,
         OPTION_MODE,
         OPTION_ONCE,
+        OPTION_PASS_CREDENTIALS,
         OPTION_POLL_TIMEOUT,
         OPTION_STATE_DIR,
         OPTION_TASK_TIMEOUT,
@@ -79,6 +80,7 @@ static const struct option long_options[] = {
         { "json", no_argument, NULL, OPTION_JSON },
         { "mode", required_argument, NULL, OPTION_MODE },
         { "once", no_argument, NULL, OPTION_ONCE },
+        { "pass-credentials", no_argument, NULL, OPTION_PASS_CREDENTIALS },
         { "poll-timeout", required_argument, NULL, OPTION_POLL_TIMEOUT },
         { "state-dir", required_argument, NULL, OPTION_STATE_DIR },
         { "task-timeout", required_argument, NULL, OPTION_TASK_TIMEOUT },
@@ -130,6 +132,8 @@ static const char **text_of(DaemonOptions *options, int option)
                 return &options->domain;
         case OPTION_INPUT:
                 return &options->input;
+        case OPTION_PASS_CREDENTIALS:
+                return &options->pass_credentials;
         case OPTION_POLL_TIMEOUT:
                 return &options->poll_timeout;
         case OPTION_STATE_DIR:
@@ -148,7 +152,7 @@ static int parse_option(DaemonOptions *options, int option, bool *once)
         const char **text = text_of(options, option);
 
         if (text) {
-                *text = optarg;
+                *text = optarg ?: "true";
                 return 0;
         }
         switch (option) {
@@ -181,8 +185,10 @@ static int parse_option(DaemonOptions *options, int option, bool *once)
 /* What only one of the two kinds of 'run' knows. */
 static int check_run(const DaemonOptions *options, bool once)
 {
-        static const int server_options[] = { OPTION_COUNT,     OPTION_DOMAIN, OPTION_POLL_TIMEOUT,
-                                              OPTION_STATE_DIR, OPTION_URL,    OPTION_WORKER_ID };
+        static const int server_options[] = {
+                OPTION_COUNT,     OPTION_DOMAIN, OPTION_PASS_CREDENTIALS, OPTION_POLL_TIMEOUT,
+                OPTION_STATE_DIR, OPTION_URL,    OPTION_WORKER_ID
+        };
 
         if (!once && (options->input || options->json))
                 return complain("this option belongs to --once",

@@ -35,6 +35,7 @@ typedef struct DaemonOptions {
         const char *url;
         const char *worker_id;
         const char *domain;
+        const char *pass_credentials; /* "true" */
         const char *poll_timeout;
         const char *count;
         const char *state_dir;

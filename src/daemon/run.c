@@ -94,6 +94,8 @@ static int set_options(Run *run)
                 { SCHEMA_POOL, "task_type", "TYPE", options->task_type },
                 { SCHEMA_POOL, "domain", "--domain", options->domain },
                 { SCHEMA_POOL, "workers", "--count", options->count },
+                { SCHEMA_POOL, "pass_credentials", "--pass-credentials",
+                  options->pass_credentials },
                 { SCHEMA_TOP, "drain_timeout", "", "infinity" }, /* a second signal cuts it short */
         };
 

@@ -93,3 +93,28 @@ int credentials_link(const char *state_dir, const ConfigPool *pool)
         r = make_folder(parent);
         return r < 0 ? r : fill(path, pool->credentials);
 }
+
+void credentials_clean(const char *state_dir, const Config *config)
+{
+        _cleanup_free_ char *parent = NULL;
+        struct dirent *entry;
+        DIR *folder;
+
+        if (asprintf(&parent, "%s/credentials", state_dir) < 0) {
+                parent = NULL;
+                return;
+        }
+        folder = opendir(parent);
+        if (!folder)
+                return;
+        while ((entry = readdir(folder))) {
+                char path[PATH_MAX];
+
+                if (entry->d_name[0] == '.' || config_find_pool(config, entry->d_name))
+                        continue;
+                if (snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name) <
+                    (int)sizeof(path))
+                        empty(path);
+        }
+        (void)closedir(folder);
+}

@@ -9,3 +9,5 @@
 
 /* Makes state_dir/credentials/POOL what the pool says; without credentials there is no folder. */
 int credentials_link(const char *state_dir, const ConfigPool *pool);
+/* Takes away the folders of pools that config does not have. */
+void credentials_clean(const char *state_dir, const Config *config);

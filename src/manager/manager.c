@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/strv.h"
 #include "build-config.h"
+#include "manager/credentials.h"
 #include "manager/environment.h"
 
 /* "pool/65535" and the like: what a worker's socket adds to its pool's name. */
@@ -346,6 +347,7 @@ int manager_new(Manager **ret, Config *config, char **ret_error)
         r = open_sources(manager, ret_error);
         if (r != 0)
                 return r;
+        credentials_clean(config->state_dir, config);
         r = manager_sync_pools(manager, NULL);
         if (r < 0)
                 return r;

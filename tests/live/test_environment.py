@@ -66,6 +66,13 @@ class Credentials(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(self.daemon.path("state", "credentials"))), ["a", "c"])
         self.assertEqual(self.daemon.stop(), 0)
 
+        # what is left of a pool that is gone goes at the next start
+        self.daemon.write_config(CONFIG % 'c = { credentials = ["db"]; };')
+        self.daemon.start()
+        self.assertEqual(os.listdir(self.daemon.path("state", "credentials")), ["c"])
+        self.assertEqual(self.show("c")["files"], {"db": "secret of db"})
+        self.assertEqual(self.daemon.stop(), 0)
+
     def test_one_that_is_missing_is_refused(self):
         self.daemon.write_config(CONFIG % 'a = { credentials = ["db", "nothing"]; };')
         self.daemon.spawn()

@@ -48,6 +48,7 @@ class Refusals(unittest.TestCase):
             (["--url", NOWHERE, "--input", "{}"], "this option belongs to --once: --input"),
             (["--once", "--url", NOWHERE], "leave out --url"),
             (["--once", "--state-dir", "x"], "leave out --state-dir"),
+            (["--once", "--pass-credentials"], "leave out --pass-credentials"),
         ):
             with self.subTest(arguments):
                 self.assertIn(expected, self.refused("t", *arguments, "--", "cat"))
@@ -91,6 +92,7 @@ class State(unittest.TestCase):
         with Runner("t", "--url", NOWHERE, "--", "./echo") as runner:
             answer = runner.ctl("reload", status=1)
             self.assertIn("there are no files to read again", answer.stderr)
+            self.assertEqual(runner.call("CheckConfig"), {"valid": True, "diagnostics": []})
 
 
 class Serving(unittest.TestCase):
@@ -223,6 +225,11 @@ for line in sys.stdin:
             self.assertNotIn("the-secret", runner.log.text())
             self.assertNotIn("the-secret", runner.ctl("config", "dump").stdout)
             self.assertNotIn("the-secret", runner.ctl("config", "dump", "--json").stdout)
+        with Runner("t", "--url", server.url, "--pass-credentials", "--", "./echo", environment=keys):
+            task_id = server.create("t", 1)[0]
+            server.wait("settled")
+            output = self.output(server, task_id)
+            self.assertEqual((output["key"], output["secret"]), ("the-key", "the-secret"))
 
 
 class Readme(unittest.TestCase):
