@@ -57,6 +57,7 @@ void options_print_help(void)
                 "  --domain DOMAIN       only tasks of this domain\n"
                 "  --poll-timeout TIME   how long a poll waits: \"2s\", or milliseconds; default "
                 "2s\n"
+                "  --pass-credentials    give the handler the server's key and secret, too\n"
                 "  --state-dir DIR       where results wait for the server; default: one for each\n"
                 "                        server, type and domain\n"
                 "\n"
