@@ -19,9 +19,9 @@ struct Storage {
         sd_event_source *source;
         Mailbox inbox;
         Mailbox outbox;
-        size_t n_posted;    /* the loop's: not done yet */
-        bool overtaken;     /* the thread's: early jobs went ahead of some that still wait */
-        StorageJob barrier; /* of no database */
+        size_t n_posted; /* the loop's: not done yet */
+        bool overtaken;  /* the thread's: early jobs went ahead of some that still wait */
+        StorageJob barrier;
         StorageJob quit;
         _Atomic usec_t group_usec;  /* when the thread began its group; 0: idle */
         _Atomic usec_t commit_usec; /* how long the last commit took */

@@ -9,7 +9,10 @@
  * If a job or the commit fails, the transaction is undone and each of its jobs is run again in one
  * of its own, so that one's failure is not its neighbours'. A group in which a job asks for sync is
  * on disk before any of its jobs is done; one without is not synced. Early jobs that wait are a
- * group ahead of the others, every other time. */
+ * group ahead of the others, every other time.
+ *
+ * A job of no database (db NULL, write false) is only run: for what else must not keep the loop
+ * waiting. Such jobs are run in their order, and done in it, one by one. */
 
 #include <systemd/sd-event.h>
 #include "base/clock.h"
@@ -21,7 +24,7 @@ typedef struct StorageJob StorageJob;
 
 struct StorageJob {
         ListLink link;
-        Db *db;
+        Db *db;     /* NULL: none */
         bool write; /* needs the transaction */
         bool sync;  /* must be on disk before done is called */
         bool early; /* depends on nothing posted before it: need not wait for others' sync */

@@ -42,9 +42,9 @@ static int make_renewing(Journal *journal, MakeJob *job)
         r = renew_folder(journal);
         if (r < 0)
                 return r;
-        /* What a failed write has left of a record looks like damage, no worse. */
-        if (job->spoilt_fd >= 0 && ftruncate(job->spoilt_fd, (off_t)job->spoilt_size) < 0)
-                r = -errno;
+        /* What stays of a record looks like damage to the next start, no worse. */
+        if (job->spoilt_fd >= 0)
+                (void)!ftruncate(job->spoilt_fd, (off_t)job->spoilt_size);
         if (job->unused_number > 0) {
                 segment_format_name(job->unused_number, name);
                 (void)unlinkat(journal->folder_fd, name, 0);

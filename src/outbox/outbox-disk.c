@@ -17,6 +17,9 @@
 
 #define RETRY_USEC USEC_PER_SEC
 
+/* Writing all anew is not tried each second: 2^this many at most. */
+#define REWRITES_MAX 6
+
 static uint32_t now_msec(usec_t now)
 {
         return (uint32_t)(now / USEC_PER_MSEC);
@@ -77,7 +80,8 @@ void disk_set_error(Outbox *outbox, int error, DiskError kind)
         outbox->is_blocked = true;
         outbox->must_renew = outbox->must_renew || kind >= DISK_RENEW;
         outbox->must_rewrite = outbox->must_rewrite || kind >= DISK_REWRITE;
-        outbox->retry_usec = usec_add(clock_monotonic_usec(), RETRY_USEC);
+        outbox->retry_usec = usec_add(clock_monotonic_usec(),
+                                      RETRY_USEC << MIN(outbox->n_rewrites, REWRITES_MAX));
         outbox_set_timer(outbox, outbox->retry_usec);
         offer_unwritten(outbox);
 }
@@ -87,6 +91,7 @@ static void clear_error(Outbox *outbox)
         if (outbox->error == 0 || outbox->is_blocked || !move_is_done(outbox))
                 return;
         outbox->error = 0;
+        outbox->n_rewrites = 0;
         free(TAKE_PTR(outbox->problem));
         outbox->problem_changed = true;
         outbox_wake(outbox, false);
@@ -307,8 +312,10 @@ void disk_on_renewed(Outbox *outbox, int error)
         }
         if (journal_advance(outbox->journal, outbox->next_number) < 0)
                 return; /* out of memory: renewed once more in a second */
-        if (outbox->must_rewrite)
+        if (outbox->must_rewrite) {
                 outbox->move_before = journal_active(outbox->journal)->number;
+                outbox->n_rewrites++;
+        }
         outbox->is_blocked = outbox->must_renew = outbox->must_rewrite = false;
         outbox_wake(outbox, false);
 }

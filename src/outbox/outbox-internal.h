@@ -86,15 +86,17 @@ struct Outbox {
         size_t body_bytes;    /* in memory */
         size_t offered_bytes; /* of bodies that are offered or being read for that */
         size_t n_offered;
-        unsigned n_gathered;  /* records since the last flush */
-        usec_t flush_by_usec; /* for what needs no write of its own; USEC_INFINITY: nothing */
-        ListLink reads;       /* under way */
+        unsigned n_gathered;    /* records since the last flush */
+        unsigned n_passed_over; /* times that other sources were dispatched instead */
+        usec_t flush_by_usec;   /* for what needs no write of its own; USEC_INFINITY: nothing */
+        ListLink reads;         /* under way */
         size_t n_reads[_READ_PURPOSE_MAX];
         uint64_t move_before; /* what needs a segment with a lower number is written anew */
         int error;            /* why the disk is not to be trusted; 0: it is */
         bool is_blocked;      /* nothing is written before retry_usec */
         bool must_renew;      /* not to this segment anyway */
         bool must_rewrite;    /* what was written is not to be trusted either */
+        unsigned n_rewrites;  /* of all, since the disk worked */
         usec_t retry_usec;
         char *problem;
         bool told_high;

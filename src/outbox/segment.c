@@ -224,13 +224,14 @@ static int scan_header(Scan *scan)
         if (r < 0)
                 return r;
         bytes = buffer_slice(&scan->buffer);
-        if (bytes.size < SEGMENT_HEADER_SIZE)
-                scan->result.verdict = SEGMENT_EMPTY;
-        else if (memcmp(bytes.data, zeros, sizeof(zeros)) == 0)
+        bytes.size = MIN(bytes.size, sizeof(zeros));
+        if (bytes.size == 0 || memcmp(bytes.data, zeros, bytes.size) == 0)
                 scan->result.verdict =
                         scan->file_size > sizeof(zeros) ? SEGMENT_DAMAGED : SEGMENT_EMPTY;
-        else if (memcmp(bytes.data, MAGIC, 8) != 0)
+        else if (memcmp(bytes.data, MAGIC, MIN(bytes.size, sizeof(MAGIC) - 1)) != 0)
                 scan->result.verdict = SEGMENT_FOREIGN;
+        else if (bytes.size < SEGMENT_HEADER_SIZE)
+                scan->result.verdict = SEGMENT_EMPTY;
         else if (get_u32(bytes.data + 8) != SEGMENT_VERSION)
                 scan->result.verdict =
                         get_u32(bytes.data + 8) > SEGMENT_VERSION ? SEGMENT_NEWER : SEGMENT_FOREIGN;

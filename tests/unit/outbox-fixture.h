@@ -29,6 +29,7 @@ typedef struct Fixture {
         Offer *offers;
         size_t n_offers, offers_capacity;
         unsigned n_changes;
+        uint64_t gone; /* the last that was */
         /* What the source does with an offer besides writing it down. */
         void (*on_offer)(struct Fixture *fixture, OutboxEntry *entry, Slice body);
 } Fixture;
@@ -54,6 +55,12 @@ static inline void fixture_on_ready(Outbox *outbox, OutboxEntry *entry, Slice bo
                 f->on_offer(f, entry, body);
 }
 
+static inline void fixture_on_gone(Outbox *outbox, OutboxEntry *entry, void *userdata)
+{
+        ck_assert_int_eq(entry->state, OUTBOX_WAITING);
+        ((Fixture *)userdata)->gone = entry->number;
+}
+
 static inline void fixture_on_change(Outbox *outbox, void *userdata)
 {
         ((Fixture *)userdata)->n_changes++;
@@ -66,7 +73,9 @@ static inline int fixture_try_open(Fixture *f, char **ret_error)
                 .storage = f->storage,
                 .folder = f->folder,
                 .max_bytes = f->max_bytes,
-                .callbacks = { .on_ready = fixture_on_ready, .on_change = fixture_on_change },
+                .callbacks = { .on_ready = fixture_on_ready,
+                               .on_gone = fixture_on_gone,
+                               .on_change = fixture_on_change },
                 .userdata = f,
         };
 

@@ -221,6 +221,7 @@ START_TEST(a_body_that_cannot_be_read_is_a_dead_letter)
                 ck_assert_int_ge(sd_event_run(f->event, UINT64_MAX), 0);
         ck_assert_uint_eq(f->n_offers, 0);
         ck_assert_ptr_nonnull(strstr(outbox_find(f->outbox, 1)->reason, "damaged"));
+        ck_assert_uint_eq(f->gone, 1);
         fixture_free(f);
 }
 END_TEST
@@ -243,8 +244,89 @@ START_TEST(a_read_that_fails_is_tried_again)
 }
 END_TEST
 
+static unsigned writes_before;
+
+static void add_another(Fixture *f, OutboxEntry *entry, Slice body)
+{
+        if (f->n_offers == 1) {
+                writes_before = atomic_load(&files.n_writes);
+                (void)add(f, "t2", "two");
+        } else {
+                ck_assert_uint_gt(atomic_load(&files.n_writes), writes_before);
+        }
+}
+
+/* Not even one that was put while another was offered. */
+START_TEST(nothing_is_offered_before_it_is_written)
+{
+        Fixture *f = fixture_new();
+
+        f->on_offer = add_another;
+        (void)add(f, "t1", "one");
+        fixture_turn_until_offers(f, 2);
+        fixture_free(f);
+}
+END_TEST
+
+static int on_busy(sd_event_source *source, void *userdata)
+{
+        ++*(unsigned *)userdata;
+        return 0;
+}
+
+/* A loop that never has nothing to do. */
+START_TEST(a_busy_loop_delays_no_write)
+{
+        Fixture *f = fixture_new();
+        sd_event_source *busy;
+        unsigned n = 0;
+
+        fixture_turn_until_idle(f);
+        ck_assert_int_ge(sd_event_add_defer(f->event, &busy, on_busy, &n), 0);
+        ck_assert_int_ge(sd_event_source_set_enabled(busy, SD_EVENT_ON), 0);
+        (void)add(f, "t1", "one");
+        while (f->n_offers == 0 && n < 1000)
+                ck_assert_int_ge(sd_event_run(f->event, 0), 0);
+        ck_assert_uint_eq(f->n_offers, 1);
+        ck_assert_uint_gt(n, 10); /* it waits for what the pass brings */
+        n = 0;
+        for (unsigned i = 0; i < 32; i++)
+                (void)add(f, "t2", "many");
+        ck_assert_int_ge(sd_event_run(f->event, 0), 0);
+        ck_assert_uint_eq(f->n_offers, 2); /* unless that is much already */
+        ck_assert_uint_eq(n, 0);
+        (void)sd_event_source_disable_unref(busy);
+        fixture_free(f);
+}
+END_TEST
+
+START_TEST(a_disk_that_hangs_stops_fetching)
+{
+        Fixture *f = fixture_new();
+        unsigned n_changes;
+
+        fixture_turn_until_idle(f);
+        n_changes = f->n_changes;
+        atomic_store(&files.sync_msec, 6500);
+        (void)add(f, "t1", "one");
+        fixture_turn_until_offers(f, 1);
+        while (f->n_changes == n_changes)
+                ck_assert_int_ge(sd_event_run(f->event, UINT64_MAX), 0);
+        ck_assert(outbox_is_high(f->outbox));
+        (void)add(f, "t2", "two"); /* and nothing else */
+        fixture_turn_until_offers(f, 2);
+        atomic_store(&files.sync_msec, 0);
+        while (f->n_changes == n_changes + 1)
+                ck_assert_int_ge(sd_event_run(f->event, UINT64_MAX), 0);
+        ck_assert(!outbox_is_high(f->outbox));
+        fixture_free(f);
+}
+END_TEST
+
 UNIT_MAIN("outbox-fault", nothing_is_synced_that_is_accepted_soon,
           a_full_disk_stops_nothing_that_is_in_hand, an_unwritten_message_may_be_accepted,
           a_failed_write_is_tried_in_a_new_segment, after_a_failed_sync_all_is_written_anew,
           a_removed_folder_is_made_again, a_start_with_a_full_disk_sends_what_is_there,
-          a_body_that_cannot_be_read_is_a_dead_letter, a_read_that_fails_is_tried_again);
+          a_body_that_cannot_be_read_is_a_dead_letter, a_read_that_fails_is_tried_again,
+          nothing_is_offered_before_it_is_written, a_busy_loop_delays_no_write,
+          a_disk_that_hangs_stops_fetching);

@@ -162,12 +162,15 @@ START_TEST(what_is_being_sent_cannot_be_dropped)
 
         ck_assert_int_eq(outbox_drop(f->outbox, outbox_find(f->outbox, number)), 0);
         ck_assert_ptr_null(outbox_find(f->outbox, number));
+        ck_assert_uint_eq(f->gone, 0); /* it was buried by the owner */
         fixture_turn(f);
         ck_assert_int_eq(outbox_drop(f->outbox, waiting), -EBUSY);
         ck_assert_int_eq(outbox_drop(f->outbox, held), -EINVAL);
         ck_assert_int_eq(outbox_retry(f->outbox, held), -EINVAL);
         outbox_postpone(f->outbox, waiting, USEC_PER_HOUR);
+        number = waiting->number;
         ck_assert_int_eq(outbox_drop(f->outbox, waiting), 0);
+        ck_assert_uint_eq(f->gone, number);
         fixture_reopen(f);
         ck_assert_status(f, 1, 0, 0);
         fixture_free(f);

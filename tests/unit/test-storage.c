@@ -309,6 +309,42 @@ START_TEST(a_stall_shows_and_the_loop_turns)
 }
 END_TEST
 
+static int plain_run(StorageJob *storage, Db *db)
+{
+        Job *job = container_of(storage, Job, storage);
+
+        job->n_runs++;
+        job->seen = db ? -1 : 0;
+        return job->result;
+}
+
+/* Among each other in their order, whatever the databases do. */
+START_TEST(jobs_of_no_database_are_run_in_their_order)
+{
+        Fixture *f = fixture_new();
+        Job plain[4] = { 0 }, write = { 0 };
+
+        plain[1].result = -EIO;
+        close_gate(f);
+        for (unsigned i = 0; i < ELEMENTSOF(plain); i++) {
+                if (i == 2)
+                        post(f, &write, 1, true);
+                plain[i].storage = (StorageJob){ .run = plain_run, .done = job_done };
+                plain[i].fixture = f;
+                storage_post(f->storage, &plain[i].storage);
+        }
+        open_gate(f);
+        run_until_done(f, 5);
+        for (unsigned i = 0; i < ELEMENTSOF(plain); i++) {
+                ck_assert_uint_eq(plain[i].n_runs, 1);
+                ck_assert_int_eq(plain[i].seen, 0);
+                ck_assert_int_eq(plain[i].error, i == 1 ? -EIO : 0);
+                ck_assert(i == 0 || plain[i].turn > plain[i - 1].turn);
+        }
+        fixture_free(f);
+}
+END_TEST
+
 static void post_early(Fixture *f, Job *job, int64_t value, int (*run)(StorageJob *, Db *))
 {
         job->storage = (StorageJob){
@@ -421,5 +457,6 @@ END_TEST
 UNIT_MAIN("storage", waiting_jobs_are_one_group_with_one_sync, a_group_that_wants_no_sync_has_none,
           early_jobs_do_not_wait_for_a_sync, who_was_overtaken_is_next, a_failing_job_fails_alone,
           a_commit_that_fails_is_told_to_all, readers_see_what_was_written_before,
-          databases_are_groups_of_their_own, a_stall_shows_and_the_loop_turns,
-          the_end_waits_for_what_is_under_way, checkpoints_when_there_is_time);
+          databases_are_groups_of_their_own, jobs_of_no_database_are_run_in_their_order,
+          a_stall_shows_and_the_loop_turns, the_end_waits_for_what_is_under_way,
+          checkpoints_when_there_is_time);
