@@ -11,6 +11,7 @@
 #include "build-config.h"
 #include "manager/credentials.h"
 #include "manager/environment.h"
+#include "manager/left-outbox.h"
 
 /* "pool/65535" and the like: what a worker's socket adds to its pool's name. */
 #define WORKER_SUFFIX_MAX 8
@@ -193,6 +194,7 @@ static int open_sources(Manager *manager, char **ret_error)
                         return r;
                 manager->n_sources++;
         }
+        left_outboxes_tell(config, manager->event, manager->storage);
         return 0;
 }
 

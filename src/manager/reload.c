@@ -11,6 +11,7 @@
 #include "base/strv.h"
 #include "config/diff.h"
 #include "manager/credentials.h"
+#include "manager/left-outbox.h"
 
 void reload_report_deinit(ReloadReport *report)
 {
@@ -319,11 +320,17 @@ static bool is_wanted(const Manager *manager, const Source *source)
 /* Closing one answers who still asks it, and they may go on to the next: so it leaves first. */
 static bool close_one_unwanted(Manager *manager)
 {
-        for (size_t i = 0; i < manager->n_sources; i++)
-                if (!is_wanted(manager, manager->sources[i])) {
-                        close_source(manager, manager->sources[i]);
-                        return true;
-                }
+        for (size_t i = 0; i < manager->n_sources; i++) {
+                Source *source = manager->sources[i];
+
+                if (is_wanted(manager, source))
+                        continue;
+                if (source_type(source) == SOURCE_CONDUCTOR)
+                        left_outbox_tell(source_name(source), manager->config->state_dir,
+                                         conductor_outbox(source));
+                close_source(manager, source);
+                return true;
+        }
         return false;
 }
 

@@ -471,6 +471,12 @@ static void on_cancel(Subscription *subscription, Task *task, CancelCause cause,
         Holder holder;
 
         pool_mark(pool);
+        /* a queue tells of those that nobody held, too, and so of all */
+        if (source_type(pool->source) != SOURCE_QUEUE)
+                pool_emit(pool, EVENT_TASK_CANCELED, NULL, task,
+                          task_status_to_string(cause == CANCEL_DEADLINE ? TASK_TIMED_OUT
+                                                                         : TASK_CANCELED),
+                          NULL);
         if (drop_queued(pool, task))
                 return;
         worker = find_worker(pool, task, &holder);

@@ -245,6 +245,11 @@ void source_report_progress(Subscription *subscription, Task *task, Slice progre
                        (int)progress.size, progress.data);
 }
 
+SourceType source_type(const Source *source)
+{
+        return SOURCE_QUEUE;
+}
+
 bool source_is_quiet(const Subscription *subscription)
 {
         return !subscription->busy;
