@@ -361,7 +361,8 @@ class Drain(Keep):
     def test_an_open_poll_is_waited_out(self):
         """And what it brings after the deadline goes back."""
         stub = self.stub("--response-timeout=600")
-        daemon = self.prepare('drain_timeout = "100ms";\n' + source(stub) + pool(concurrency=20)).start()
+        daemon = self.prepare('drain_timeout = "100ms";\n' + source(stub)
+                              + pool(concurrency=20, poll_timeout='"5s"')).start()
         stub.wait("polls")
         fault = stub.fault("slow", "/api/tasks/poll/*", delayMsec=4000)
         stub.create("work", 11)
@@ -374,7 +375,7 @@ class Drain(Keep):
 
     def test_the_wait_is_cut_short(self):
         stub = self.stub("--response-timeout=600")
-        daemon = self.prepare('drain_timeout = "100ms";\n' + source(stub) + pool()).start()
+        daemon = self.prepare('drain_timeout = "100ms";\n' + source(stub) + pool(poll_timeout='"5s"')).start()
         stub.wait("polls")
         fault = stub.fault("never", "/api/tasks/poll/*")
         task, = stub.create("work", 1)
