@@ -357,7 +357,7 @@ static int apply_body(HttpCall *call)
         if (call->method == HTTP_GET)
                 return 0;
         SET(failed, call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
-        SET(failed, call->easy, CURLOPT_POSTFIELDS, body.size > 0 ? body.data : "");
+        SET(failed, call->easy, CURLOPT_POSTFIELDS, body.data);
         return failed ? -ENOMEM : 0;
 }
 

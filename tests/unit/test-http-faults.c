@@ -4,7 +4,6 @@
 
 #include <netdb.h>
 #include <semaphore.h>
-#include <time.h>
 #include "http-fixture.h"
 
 /* What a request meets that a kept connection does not survive: no byte of an answer. */
