@@ -80,6 +80,20 @@ class Credentials(unittest.TestCase):
         self.assertIn("pools.a.credentials: no credential 'nothing': the service needs "
                       "LoadCredential=nothing:/path", self.daemon.log.text())
 
+    def test_check_in_a_shell_has_none(self):
+        source = ('sources = { c = { type = "conductor"; url = "http://h/api"; '
+                  'auth = { key_id = "k"; secret_credential = "key"; }; }; };')
+        self.daemon.environment.pop("CONDUCTOR_AUTH_SECRET")
+        self.daemon.environment.pop("CREDENTIALS_DIRECTORY")
+        self.daemon.write_config(source)
+        self.daemon.spawn("--check")
+        self.assertEqual(self.daemon.wait(), 0)
+        self.assertIn("sources.c.auth.secret_credential: warning: no credentials: CREDENTIALS_DIRECTORY is not set",
+                      self.daemon.log.text())
+        # but the daemon itself does not start without its secret
+        self.daemon.spawn()
+        self.assertEqual(self.daemon.wait(), 78)
+
 
 if __name__ == "__main__":
     harness.main()
