@@ -9,6 +9,10 @@ typedef struct Check {
         const char *position;
         const char *end;
         const char *message; /* set when refused; position is where */
+        Slice key; /* of the outermost object's present member; its value begins at value */
+        const char *value;
+        json_member_t on_member; /* NULL: nobody asks for them */
+        void *userdata;
         unsigned depth;
         uint64_t objects[(JSON_DEPTH_MAX + 63) / 64];
 } Check;
@@ -146,11 +150,16 @@ static bool check_word(Check *check, const char *word)
 /* A member's name and colon; position is then at its value. */
 static inline bool check_name(Check *check)
 {
+        const char *start;
+
         check_skip_white(check);
-        if (check->position == check->end || *check->position != '"')
-                return check_refuse(check, check->position, "member name expected");
+        start = check->position;
+        if (start == check->end || *start != '"')
+                return check_refuse(check, start, "member name expected");
         if (!check_string(check))
                 return false;
+        if (check->depth == 1)
+                check->key = (Slice){ start + 1, (size_t)(check->position - start) - 2 };
         check_skip_white(check);
         if (check->position == check->end || *check->position != ':')
                 return check_refuse(check, check->position, "':' expected after member name");
@@ -199,6 +208,8 @@ static inline CheckStep check_value(Check *check)
                 (void)check_refuse(check, check->position, "");
                 return CHECK_REFUSED;
         }
+        if (check->depth == 1)
+                check->value = check->position;
         switch (*check->position) {
         case '"':
                 good = check_string(check);
@@ -231,6 +242,10 @@ static inline CheckStep check_after(Check *check)
 {
         bool object = check_in_object(check);
 
+        if (check->depth == 1 && object && check->on_member)
+                check->on_member(check->key,
+                                 (Slice){ check->value, (size_t)(check->position - check->value) },
+                                 check->userdata);
         check_skip_white(check);
         if (check->position < check->end) {
                 if (*check->position == ',') {
@@ -248,9 +263,14 @@ static inline CheckStep check_after(Check *check)
         return CHECK_REFUSED;
 }
 
-int json_check(Slice text, JsonError *ret_error)
+int json_check_members(Slice text, json_member_t on_member, void *userdata, JsonError *ret_error)
 {
-        Check check = { .position = text.data, .end = text.data };
+        Check check = {
+                .position = text.data,
+                .end = text.data,
+                .on_member = on_member,
+                .userdata = userdata,
+        };
         CheckStep step = CHECK_VALUE;
 
         if (text.size > 0)
@@ -268,4 +288,9 @@ int json_check(Slice text, JsonError *ret_error)
         if (ret_error)
                 *ret_error = (JsonError){ (size_t)(check.position - text.data), check.message };
         return -EBADMSG;
+}
+
+int json_check(Slice text, JsonError *ret_error)
+{
+        return json_check_members(text, NULL, NULL, ret_error);
 }

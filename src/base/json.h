@@ -36,6 +36,12 @@ int json_check(Slice text, JsonError *ret_error);
 /* Refused for its depth alone: as far as that it is well-formed. */
 bool json_error_is_depth(const JsonError *error);
 
+/* The same, and in the same pass what a walk over the outermost object would find, if it is one:
+ * on_member is told of each member, in order, before it is known whether the text is good. Saves
+ * that walk where every task goes by. */
+typedef void (*json_member_t)(Slice key, Slice value, void *userdata);
+int json_check_members(Slice text, json_member_t on_member, void *userdata, JsonError *ret_error);
+
 /* The walks below are for text that json_check accepted (white space at the ends is fine); from
  * other text they get nonsense but never leave it. json-c owns the name json_type. */
 JsonType json_type_of(Slice value);

@@ -52,17 +52,21 @@ static Slice *field_of(TaskFields *fields, Slice key)
 }
 
 /* Keys with escapes are nobody's: the server writes its own names plainly. */
+static void on_member(Slice key, Slice value, void *userdata)
+{
+        Slice *field = field_of(userdata, key);
+
+        if (field)
+                *field = value;
+}
+
 static void cut_fields(Slice object, TaskFields *ret)
 {
         Slice key, value;
 
         *ret = (TaskFields){ 0 };
-        JSON_FOREACH_MEMBER (key, value, object) {
-                Slice *field = field_of(ret, key);
-
-                if (field)
-                        *field = value;
-        }
+        JSON_FOREACH_MEMBER (key, value, object)
+                on_member(key, value, ret);
 }
 
 static void move_slice(Slice *slice, const char *from, const char *to)
@@ -340,18 +344,17 @@ finish:
         return r;
 }
 
-static int take_one(Delivery *delivery, Slice object)
+/* fields: of the object. */
+static int take_one(Delivery *delivery, Slice object, TaskFields fields)
 {
         ConductorSubscription *subscription = delivery->subscription;
         ConductorTask *holding;
-        TaskFields fields;
         Slice id;
         Task *task;
         int r;
 
         if (json_type_of(object) != JSON_OBJECT)
                 return -EBADMSG;
-        cut_fields(object, &fields);
         /* a requeue gives tasks in progress out a second time (measured): it is being done */
         if (json_raw_string(fields.id, &id) >= 0 &&
             conductor_find_task(subscription->conductor, id))
@@ -377,38 +380,49 @@ static int take_deep(Delivery *delivery, Slice object)
 {
         TaskFields fields;
 
-        if (json_check(object, NULL) >= 0)
-                return take_one(delivery, object);
         cut_fields(object, &fields);
+        if (json_check(object, NULL) >= 0)
+                return take_one(delivery, object, fields);
         return refuse_task(delivery->subscription, object, &fields,
                            "it is nested more deeply than 900 levels");
+}
+
+static int take_element(Delivery *delivery, Slice object, bool is_deep)
+{
+        TaskFields fields;
+
+        if (is_deep)
+                return take_deep(delivery, object);
+        cut_fields(object, &fields);
+        return take_one(delivery, object, fields);
 }
 
 int conductor_take(ConductorSubscription *subscription, Slice body, unsigned *ret_n)
 {
         Delivery delivery = { .subscription = subscription };
-        int (*take)(Delivery * delivery, Slice object) = take_one;
+        TaskFields fields = { 0 };
         JsonError error = { 0 };
+        bool is_deep = false;
         int r = 0, failed = 0;
         unsigned n = 0;
 
-        if (json_check(body, &error) < 0) {
+        if (json_check_members(body, on_member, &fields, &error) < 0) {
                 if (!json_error_is_depth(&error))
                         return -EBADMSG;
-                take = take_deep;
+                is_deep = true;
         }
         if (json_type_of(body) == JSON_ARRAY) {
                 Slice object;
 
                 JSON_FOREACH_ELEMENT (object, body) {
-                        r = take(&delivery, object);
+                        r = take_element(&delivery, object, is_deep);
                         if (r < 0)
                                 failed = r;
                         else
                                 n++;
                 }
         } else {
-                failed = take(&delivery, body);
+                failed = is_deep ? take_deep(&delivery, body) : take_one(&delivery, body, fields);
                 n = failed >= 0;
         }
         flush(&delivery);

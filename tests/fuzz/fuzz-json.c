@@ -73,6 +73,25 @@ static void visit(Slice value, unsigned depth)
         fuzz_assert(depth <= JSON_DEPTH_MAX);
 }
 
+/* The check tells of the members that a walk finds. */
+static void on_member(Slice key, Slice value, void *userdata)
+{
+        Slice walked_key, walked_value;
+
+        fuzz_assert(json_next_member(userdata, &walked_key, &walked_value));
+        fuzz_assert(key.data == walked_key.data && slice_equal(key, walked_key));
+        fuzz_assert(value.data == walked_value.data && slice_equal(value, walked_value));
+}
+
+static void check_members(Slice text)
+{
+        JsonWalk walk = json_walk(text);
+        Slice key, value;
+
+        fuzz_assert(json_check_members(text, on_member, &walk, NULL) == 0);
+        fuzz_assert(json_type_of(text) != JSON_OBJECT || !json_next_member(&walk, &key, &value));
+}
+
 static void check_accepted(Slice text)
 {
         struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
@@ -87,6 +106,7 @@ static void check_accepted(Slice text)
         json_tokener_free(tokener);
 
         visit(text, 0);
+        check_members(text);
         fuzz_assert(json_append_compact(&compact, text) == 0);
         fuzz_assert(json_check(buffer_slice(&compact), NULL) == 0);
         fuzz_assert(!memchr(compact.data, '\n', compact.size));
