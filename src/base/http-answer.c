@@ -171,3 +171,14 @@ void http_answer_read(HttpCall *call, CURLcode code, HttpAnswer *ret)
                 .took_usec = clock_monotonic_usec() - call->started_usec,
         };
 }
+
+int64_t http_call_date_msec(const HttpCall *call)
+{
+        struct curl_header *header;
+        time_t seconds;
+
+        if (curl_easy_header(call->easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+                return 0;
+        seconds = curl_getdate(header->value, NULL);
+        return seconds < 0 ? 0 : (int64_t)seconds * 1000;
+}

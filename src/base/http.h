@@ -109,3 +109,6 @@ void http_call_set_authorized(HttpCall *call, bool authorized);
 /* 0 or -ENOMEM: then no callback follows. */
 int http_call_start(HttpCall *call);
 bool http_call_is_running(const HttpCall *call);
+/* In the callback: when the answer was made, by the clock of who made it, to the second; epoch. 0:
+ * it does not say. */
+int64_t http_call_date_msec(const HttpCall *call);

@@ -172,6 +172,11 @@ bool server_call_is_running(const ServerCall *call)
         return list_is_linked(&call->link) || http_call_is_running(call->http);
 }
 
+int64_t server_call_date_msec(const ServerCall *call)
+{
+        return http_call_date_msec(call->http);
+}
+
 char *server_escape(const char *text)
 {
         static const char hex[] = "0123456789ABCDEF";

@@ -18,7 +18,7 @@
  *   conductor-recover.c   tasks that a dead predecessor had in hand
  *   conductor-payload.c   inputs and outputs in external storage; -transfer.c: the way of one
  *   conductor-depth.c     how many tasks wait at the server
- *   conductor-check.c     `yardctl source check`
+ *   conductor-check.c     `yardctl source check`; -finding.c: what it says of definitions (pure)
  *   conductor-server.c    whether the server is up; -call.c, -answer.c, -token.c beside it
  *
  * A task's way: a poll's or update-v2's answer (conductor_take) → HELD → pool → settle → WAITING →
@@ -159,6 +159,7 @@ struct Conductor {
         struct ConductorSweep *sweep;
         ListLink transfers; /* Transfer that waits for its turn */
         unsigned n_transfers;
+        ListLink checks;  /* ConductorCheck */
         ListLink fetches; /* FetchMark */
         uint64_t n_fetches;
         uint64_t n_resent, n_settled;
@@ -364,6 +365,11 @@ void look_free(Conductor *conductor);
 void look_run(Conductor *conductor);
 /* So many a second at one server. */
 #define LOOKS_PER_SEC 20
+
+/* conductor-check.c */
+
+/* The source ends: they are answered. */
+void conductor_end_checks(Conductor *conductor);
 
 /* conductor-fetch.c */
 

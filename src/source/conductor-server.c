@@ -341,6 +341,13 @@ bool server_may_send(const Server *server)
         return server->state == SERVER_UP;
 }
 
+void server_hurry(Server *server)
+{
+        if (server->state == SERVER_AWAY &&
+            (!server->probe || !server_call_is_running(server->probe)))
+                server_arm(server, clock_monotonic_usec());
+}
+
 ServerAuth server_auth(const Server *server)
 {
         return token_auth(server->token);
@@ -411,9 +418,9 @@ int server_configure(Server *server, const ConfigSource *config)
                 return r;
         if (changed && token_auth(server->token) == SERVER_AUTH_MISSING)
                 server_authorize(server);
-        else if (server->state == SERVER_AWAY)
+        else
                 /* Perhaps that was the remedy. */
-                server_arm(server, clock_monotonic_usec());
+                server_hurry(server);
         return 0;
 }
 

@@ -65,6 +65,8 @@ DEFINE_CLEANUP(Server *, server_free);
 int server_configure(Server *server, const ConfigSource *config);
 
 bool server_may_send(const Server *server);
+/* Where it is away: asks it now, whatever pause it asked for. */
+void server_hurry(Server *server);
 
 typedef struct ServerStatus {
         const char *cause; /* http_failure_to_string, "http 503", "auth", "rate limit"; NULL: up */
@@ -105,6 +107,8 @@ void server_call_set_repeatable(ServerCall *call, bool repeatable);
 /* Whether server_may_send is the caller's to ask. Waits for the token while there is none. */
 int server_call_start(ServerCall *call);
 bool server_call_is_running(const ServerCall *call);
+/* In the callback: http_call_date_msec. */
+int64_t server_call_date_msec(const ServerCall *call);
 
 /* text percent-encoded for a path segment or a query value. Fresh, or NULL: out of memory. */
 char *server_escape(const char *text);

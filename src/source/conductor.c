@@ -327,6 +327,7 @@ static void conductor_free(Source *source)
 {
         Conductor *conductor = conductor_of(source);
 
+        conductor_end_checks(conductor);
         clock_free(conductor);
         sweep_free(conductor);
         LIST_FOREACH_SAFE (i, &conductor->subscriptions) {
@@ -439,6 +440,7 @@ int conductor_new(Source **ret, const ConductorOptions *options, const ConfigSou
         list_init(&conductor->subscriptions);
         list_init(&conductor->fetches);
         list_init(&conductor->transfers);
+        list_init(&conductor->checks);
         if ((r = copy_identity(conductor, options, config)) < 0 ||
             (r = conductor_start(conductor, options, ret_error)) < 0)
                 return r;

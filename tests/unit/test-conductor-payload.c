@@ -2,15 +2,10 @@
 
 /* Inputs and outputs in external storage: a whole source beside a scripted server. */
 
-#include <ftw.h>
-#include "config/object.h"
-#include "server-fixture.h"
-#include "source/conductor-internal.h"
+#include "source-fixture.h"
 
-#define POLL   "GET /api/tasks/poll/batch/big?"
 #define LOCATE "GET /api/tasks/externalstoragelocation?"
 #define UPDATE "POST /api/tasks"
-#define SEARCH "GET /api/tasks/search"
 #define STORE  "GET /store/k "
 
 #define TASK                                                                                      \
@@ -21,76 +16,14 @@ static char elsewhere[128]; /* the same under another name */
 
 static ServerPath paths[16];
 
-typedef struct Host {
-        Fixture f;
-        char folder[64];
-        Storage *storage;
-        ConfigSource *config;
-        Source *source;
-        Subscription *subscription;
-        Task *task; /* that came */
-} Host;
-
-static void on_tasks(Subscription *subscription, Task **tasks, size_t n, void *userdata)
+static void open_source(Host *host, Route *routes)
 {
-        Host *host = userdata;
-
-        ck_assert_uint_eq(n, 1);
-        ck_assert_ptr_null(host->task);
-        host->task = tasks[0];
-}
-
-static void host_open(Host *host, Route *routes)
-{
-        static const SubscriptionCallbacks callbacks = { .on_tasks = on_tasks };
-        char *types[] = { (char *)"big", NULL };
-        _cleanup_free_ char *error = NULL;
-
-        *host = (Host){ 0 };
-        fixture_open(&host->f, routes, paths);
+        host_open(host, routes);
         (void)snprintf(elsewhere, sizeof(elsewhere),
                        "{\"uri\":\"http://localhost:%u/store/k\",\"path\":\"in\"}",
                        host->f.peer.port);
-        strcpy(host->folder, "/tmp/test-payload-XXXXXX");
-        ck_assert_ptr_nonnull(mkdtemp(host->folder));
-        ck_assert_int_eq(storage_new(&host->storage, host->f.event), 0);
-        ck_assert_int_eq(source_new("prod", &host->config), 0);
-        host->config->type = SOURCE_CONDUCTOR;
-        host->config->conductor.url = strdup(host->f.url);
-        ck_assert_int_eq(conductor_new(&host->source,
-                                       &(ConductorOptions){ .event = host->f.event,
-                                                            .storage = host->storage,
-                                                            .state_dir = host->folder,
-                                                            .instance = "i" },
-                                       host->config, &error),
-                         0);
-        ck_assert_int_eq(
-                source_subscribe(host->source,
-                                 &(SubscriptionOptions){ .pool = "p",
-                                                         .task_type = types,
-                                                         .batch = 1,
-                                                         .poll_timeout_usec = USEC_PER_SEC,
-                                                         .poll_interval_usec = USEC_PER_SEC },
-                                 &callbacks, host, &host->subscription),
-                0);
-        source_set_credit(host->subscription, 1);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-        return remove(path);
-}
-
-static void host_close(Host *host)
-{
-        (void)task_unref(host->task);
-        fixture_release(&host->f);
-        (void)source_unsubscribe(host->subscription);
-        (void)source_free(host->source);
-        (void)storage_free(host->storage);
-        (void)config_source_free(host->config);
-        fixture_close(&host->f);
-        (void)nftw(host->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        host_start(host);
+        host_subscribe(host);
 }
 
 static char *splice(const char *object, const char *input)
@@ -128,13 +61,13 @@ START_TEST(task_comes_with_its_input)
         Route routes[] = { { POLL, { OK_JSON(TASK), OK_JSON("[]") } },
                            { LOCATE, { OK_JSON(HERE) } },
                            { STORE, { OK_JSON("{\"n\": 1.00,\n\"s\":\"\\u00e4\"}") } },
-                           { SEARCH, { OK_JSON("{\"totalHits\":0,\"results\":[]}") } },
+                           { SEARCH, { OK_JSON(EMPTY) } },
                            { UPDATE, { { "204 x", "", "" } } },
                            { 0 } };
         Outcome *outcome;
         Host host;
 
-        host_open(&host, routes);
+        open_source(&host, routes);
         run_until(&host.f, host.task);
         ck_assert_slice(host.task->json,
                         "{\"taskId\":\"t1\",\"taskType\":\"big\",\"workflowInstanceId\":\"w1\","
@@ -160,13 +93,13 @@ static void check_failure(Canned where, Canned what, unsigned n_asked, const cha
         Route routes[] = { { POLL, { OK_JSON(TASK), OK_JSON("[]") } },
                            { LOCATE, { where } },
                            { STORE, { what } },
-                           { SEARCH, { OK_JSON("{\"totalHits\":0,\"results\":[]}") } },
+                           { SEARCH, { OK_JSON(EMPTY) } },
                            { UPDATE, { { "204 x", "", "" } } },
                            { 0 } };
         SubscriptionStatus seen;
         Host host;
 
-        host_open(&host, routes);
+        open_source(&host, routes);
         run_until(&host.f, route_count(&host.f, &routes[4]) == 1);
         ck_assert_msg(route_saw(&host.f, &routes[4], status), "%s", routes[4].request);
         ck_assert_msg(route_saw(&host.f, &routes[4], reason), "%s", routes[4].request);
@@ -218,13 +151,13 @@ START_TEST(task_that_is_being_fetched_goes_back_with_its_pool)
 {
         Route routes[] = { { POLL, { OK_JSON(TASK), OK_JSON("[]") } },
                            { LOCATE, { OK_JSON(HERE) }, .waits = true },
-                           { SEARCH, { OK_JSON("{\"totalHits\":0,\"results\":[]}") } },
+                           { SEARCH, { OK_JSON(EMPTY) } },
                            { UPDATE, { { "204 x", "", "" } } },
                            { 0 } };
         SubscriptionStatus seen = { 0 };
         Host host;
 
-        host_open(&host, routes);
+        open_source(&host, routes);
         while (seen.n_in_hand == 0) {
                 ck_assert_int_ge(sd_event_run(host.f.event, USEC_PER_SEC), 0);
                 source_get_subscription_status(host.subscription, &seen);
@@ -232,12 +165,7 @@ START_TEST(task_that_is_being_fetched_goes_back_with_its_pool)
         host.subscription = source_unsubscribe(host.subscription);
         run_until(&host.f, route_count(&host.f, &routes[3]) == 1);
         ck_assert(route_saw(&host.f, &routes[3], "\"IN_PROGRESS\""));
-        fixture_release(&host.f);
-        (void)source_free(TAKE_PTR(host.source));
-        (void)storage_free(host.storage);
-        (void)config_source_free(host.config);
-        fixture_close(&host.f);
-        (void)nftw(host.folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        host_close(&host);
 }
 END_TEST
 
