@@ -241,8 +241,9 @@ static int put_back(Conductor *conductor, const Stray *stray, const TaskView *vi
         if (r >= 0)
                 r = outbox_hold(conductor->outbox, stray->id, buffer_slice(&head), &entry);
         if (r >= 0) {
+                /* it never ran: what is remembered of daemons that died over it stays so */
                 r = outbox_put(conductor->outbox, entry, MESSAGE_HAND_BACK, buffer_slice(&body),
-                               false);
+                               entry->n_crashes > 0);
                 if (r < 0)
                         outbox_forget(conductor->outbox, entry);
         }

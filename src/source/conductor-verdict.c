@@ -249,11 +249,32 @@ static void on_update_v2(SendItem *item, Verdict verdict, const HttpAnswer *answ
 
 /* Reading: is the task of an IN_PROGRESS that may have been sent already still ours? */
 
-static bool is_ours(const TaskView *task, const MessageHead *head)
+/* The server calls it ours, but it was given out anew since: if not to us, then in an answer that a
+ * predecessor, or nobody, has read. */
+static void look_for(const SendItem *item, const char *worker)
+{
+        Conductor *conductor = item->conductor;
+
+        if (conductor_find_task(conductor, slice_from_string(item->entry->id)))
+                return;
+        LIST_FOREACH (i, &conductor->subscriptions) {
+                ConductorSubscription *subscription = LIST_ENTRY(i, ConductorSubscription, link);
+
+                if (streq(subscription->worker_id, worker))
+                        conductor_suspect(subscription);
+        }
+}
+
+static bool is_ours(const SendItem *item, const TaskView *task, const MessageHead *head)
 {
         _cleanup_free_ char *worker = strndup(head->worker_id.data, head->worker_id.size);
 
-        return worker && task_view_is_held_by(task, worker) && task->poll_count == head->poll_count;
+        if (!worker || !task_view_is_held_by(task, worker))
+                return false;
+        if (task->poll_count == head->poll_count)
+                return true;
+        look_for(item, worker);
+        return false;
 }
 
 /* As the task is now: time has passed, and a predecessor's hand-back has no body yet. */
@@ -295,7 +316,7 @@ static void on_task(SendItem *item, const HttpAnswer *answer)
                 send_bury(item, "its record is damaged");
                 return;
         }
-        if (!is_ours(&task, &head)) {
+        if (!is_ours(item, &task, &head)) {
                 drop(item, "it is not in our hands any more");
                 return;
         }

@@ -55,6 +55,11 @@ class ConductorCase(unittest.TestCase):
         self.addCleanup(daemon.stop)
         return daemon
 
+    def restart(self, daemon):
+        """kill -9, and a new one."""
+        daemon.kill()
+        daemon.start()
+
     def open_gate(self, daemon, name="gate"):
         daemon.write(name, "")
 

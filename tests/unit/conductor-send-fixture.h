@@ -365,6 +365,11 @@ ConductorSubscription *conductor_subscription_unref(ConductorSubscription *subsc
         return NULL;
 }
 
+ConductorTask *conductor_find_task(const Conductor *conductor, Slice id)
+{
+        return NULL;
+}
+
 void conductor_task_unlink(ConductorTask *holding)
 {
         if (!list_is_linked(&holding->link))
@@ -435,6 +440,8 @@ static inline void fixture_setup(void)
                 .n_types = 1,
         };
         list_init(&f.subscription.tasks);
+        list_init(&f.conductor.subscriptions);
+        list_append(&f.conductor.subscriptions, &f.subscription.link);
         ck_assert_int_eq(send_new(&f.conductor), 0);
         clock_freeze(USEC_PER_HOUR, INT64_C(1795211450360));
 }

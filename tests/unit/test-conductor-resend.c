@@ -241,6 +241,8 @@ START_TEST(test_hand_back_not_ours)
                 ck_assert_uint_eq(f.n_released, i + 1);
         }
         ck_assert_uint_eq(f.subscription.status.n_handed_back, 0);
+        /* the first was given out anew, to us, and we do not have it */
+        ck_assert_uint_eq(f.n_suspects, 1);
 }
 END_TEST
 
