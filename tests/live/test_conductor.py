@@ -74,6 +74,7 @@ for line in sys.stdin:
         stub.wait("settled")
         counts = stub.counts()
         self.assertEqual((1, 1, 0), (counts["COMPLETED"], counts["FAILED"], counts["undecided"]))
+        self.assertEqual((0, 2), (stub.stats()["decides"], stub.stats()["updates"]))
 
     def test_a_server_without_update_v2(self):
         stub = self.stub("--no-update-v2")
