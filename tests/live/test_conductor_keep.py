@@ -367,6 +367,7 @@ class Drain(Keep):
         fault = stub.fault("slow", "/api/tasks/poll/*", delayMsec=4000)
         stub.create("work", 11)
         eventually(lambda: stub.faults()[fault]["fired"] == 1, "the slow poll has begun")
+        stub.wait("completed", 1)
         self.assertEqual(daemon.stop(), 0)
         self.assertEqual(stub.counts()["IN_PROGRESS"], 0)
         self.assertEqual(stub.counts()["SCHEDULED"], 10)
