@@ -227,7 +227,8 @@ static json_object *describe_server(Source *source, const SourceStatus *status)
         object_add_uint(&object, "failures", status->n_failures);
         if (status->retry_usec > now)
                 object_add_uint(&object, "retryInUsec", status->retry_usec - now);
-        object_add_bool(&object, "sweeps", status->sweeps);
+        object_add_bool(&object, "sweeps", !status->sweep_problem);
+        object_add_string(&object, "sweepProblem", status->sweep_problem);
         object_add_uint(&object, "cancelDelayUsec", status->watch_usec);
         object_add_uint(&object, "resent", status->n_resent);
         object_add(&object, "outbox", describe_outbox(conductor_outbox(source)));

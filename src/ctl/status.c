@@ -75,6 +75,21 @@ static const char *delayed_text(Slice object, char *text, size_t size)
         return text;
 }
 
+static void print_sweep(Slice server)
+{
+        _cleanup_free_ char *problem = member_text(server, "sweepProblem");
+        char *line;
+
+        if (member_true(server, "sweeps"))
+                return;
+        if (asprintf(&line,
+                     "off, %s: tasks of an answer that was never read wait for their "
+                     "response timeout",
+                     problem ?: "no reason given") < 0)
+                line = NULL;
+        print_line("Sweep", line);
+}
+
 /* A server: what is in hand, and what it has not accepted. */
 static void print_server(const Ctl *ctl, Slice source)
 {
@@ -101,9 +116,7 @@ static void print_server(const Ctl *ctl, Slice source)
                 (void)printf(", %s%lld dead%s", mood_begin(ctl, MOOD_BAD), (long long)dead,
                              mood_end(ctl, MOOD_BAD));
         (void)printf("%s\n", member_true(outbox, "full") ? ", full: nothing is fetched" : "");
-        if (!member_true(server, "sweeps"))
-                print_line("Sweep", strdup("off, worker_id is configured: tasks of an answer that "
-                                           "was never read wait for their response timeout"));
+        print_sweep(server);
 }
 
 static void print_sources(const Ctl *ctl, Slice status)

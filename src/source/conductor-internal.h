@@ -343,8 +343,8 @@ int sweep_new(Conductor *conductor);
 void sweep_free(Conductor *conductor);
 /* The server is up again. */
 void sweep_resume(Conductor *conductor);
-/* Whether such tasks are found: the worker ids are ours alone, and the server has an index. */
-bool sweep_is_on(const Conductor *conductor);
+/* Why such tasks are not found; NULL: they are. */
+const char *sweep_problem(const Conductor *conductor);
 /* Does what is due. */
 void sweep_run(Conductor *conductor);
 /* Tasks may have been handed to us that we do not know of: looks at once, after 5 s, after 30 s. */

@@ -504,10 +504,15 @@ void sweep_resume(Conductor *conductor)
         arm(conductor);
 }
 
-bool sweep_is_on(const Conductor *conductor)
+const char *sweep_problem(const Conductor *conductor)
 {
-        return !conductor->config->conductor.worker_id && !conductor->sweep->refused &&
-               !watch_is_blind(conductor);
+        if (conductor->config->conductor.worker_id)
+                return "worker_id is configured";
+        if (conductor->sweep->refused)
+                return "the server does not search tasks";
+        if (watch_is_blind(conductor))
+                return "the server's task search does not know them";
+        return NULL;
 }
 
 int sweep_new(Conductor *conductor)

@@ -254,7 +254,7 @@ static void get_status(Source *source, SourceStatus *ret)
                 .cause = server.cause,
                 .n_failures = server.n_failures,
                 .retry_usec = server.retry_usec,
-                .sweeps = sweep_is_on(conductor),
+                .sweep_problem = sweep_problem(conductor),
                 .watch_usec = watch_delay_usec(conductor),
                 .n_resent = conductor->n_resent,
         };

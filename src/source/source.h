@@ -105,11 +105,12 @@ typedef struct SourceStatus {
         usec_t last_sync_usec;  /* how long the last commit took */
         usec_t stall_usec;      /* how long the storage has been at its current job; 0: idle */
         /* A server's; 0 and NULL for a queue. */
-        const char *cause;   /* "dns", "connect", "tls", "auth", …; NULL: it answers */
-        unsigned n_failures; /* in a row */
-        usec_t retry_usec;   /* monotonic: not asked before; 0: no backoff */
-        bool sweeps;         /* finds tasks that were handed out in an answer that was never read */
-        usec_t watch_usec;   /* a cancelled task is noticed within this */
+        const char *cause;         /* "dns", "connect", "tls", "auth", …; NULL: it answers */
+        unsigned n_failures;       /* in a row */
+        usec_t retry_usec;         /* monotonic: not asked before; 0: no backoff */
+        const char *sweep_problem; /* why tasks that were handed out in an answer that was never
+                                      read are not found; NULL: they are */
+        usec_t watch_usec;         /* a cancelled task is noticed within this */
         uint64_t n_resent;
 } SourceStatus;
 void source_get_status(Source *source, SourceStatus *ret);

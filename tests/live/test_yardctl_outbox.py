@@ -15,7 +15,8 @@ SERVER = {
     "name": "prod", "type": "conductor", "state": "failing", "problem": {"time": 0, "message": "cannot connect"},
     "scheduled": 0, "delayed": 0, "inProgress": 2, "finished": 0, "submitted": 0, "settled": 7, "sizeBytes": 4096,
     "lastFetchAgeUsec": 90_000_000, "lastCommitUsec": 0, "stallUsec": 0,
-    "server": {"cause": "connect", "failures": 4, "retryInUsec": 3_000_000, "sweeps": False, "cancelDelayUsec": 5_000_000,
+    "server": {"cause": "connect", "failures": 4, "retryInUsec": 3_000_000, "sweeps": False,
+               "sweepProblem": "worker_id is configured", "cancelDelayUsec": 5_000_000,
                "resent": 5, "outbox": {"held": 2, "waiting": 31, "dead": 1, "sizeBytes": 900, "diskBytes": 4096,
                                        "oldestAgeUsec": 200_000_000, "full": True}},
 }

@@ -256,9 +256,9 @@ END_TEST
 
 START_TEST(test_off_with_configured_id)
 {
-        ck_assert(sweep_is_on(fixture.conductor));
+        ck_assert_ptr_null(sweep_problem(fixture.conductor));
         fixture.config.conductor.worker_id = (char *)"mine";
-        ck_assert(!sweep_is_on(fixture.conductor));
+        ck_assert_ptr_nonnull(sweep_problem(fixture.conductor));
         conductor_suspect(fixture.subscription);
         run_at(0);
         ck_assert_uint_eq(fixture.n_starts, 0);
@@ -270,10 +270,10 @@ START_TEST(test_no_search)
         conductor_suspect(fixture.subscription);
         run_at(0);
         answer(find_call("/tasks/search-v2"), VERDICT_MISSING, "");
-        ck_assert(!sweep_is_on(fixture.conductor));
+        ck_assert_ptr_nonnull(sweep_problem(fixture.conductor));
         run_at(5);
         answer_search("");
-        ck_assert(sweep_is_on(fixture.conductor));
+        ck_assert_ptr_null(sweep_problem(fixture.conductor));
 }
 END_TEST
 

@@ -177,7 +177,7 @@ START_TEST(test_blind)
         clock_run(fixture.conductor);
         ck_assert_uint_eq(answer_looks("IN_PROGRESS", WORKER_ID), LOOKS_PER_SEC);
         ck_assert(watch_is_blind(fixture.conductor));
-        ck_assert(!sweep_is_on(fixture.conductor));
+        ck_assert_ptr_nonnull(sweep_problem(fixture.conductor));
         ck_assert_uint_eq(watch_delay_usec(fixture.conductor), 10 * USEC_PER_SEC);
         for (double t = 2.1; t < 7; t += 0.1) {
                 size_t before = fixture.n_starts;
