@@ -50,7 +50,9 @@ static void socket_register(Http *http, int fd, HttpSocket *s, uint32_t events)
 }
 
 /* Between two requests curl wants nothing of a connection. That it stays registered for reading
- * saves two system calls per request; if it becomes readable meanwhile, on_io drops it. */
+ * saves two system calls per request; if it becomes readable meanwhile, on_io drops it. What is not
+ * a connection (yet) curl closes without on_close: the ends of a resolver's socket pair, and
+ * sockets that did not get connected, which it waits for to be writable only. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *socket_data)
 {
         Http *http = userdata;
@@ -63,6 +65,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, voi
                 s->wanted |= EPOLLIN;
         if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
                 s->wanted |= EPOLLOUT;
+        if (s->wanted == 0 && s->registered == EPOLLOUT)
+                s->kept = false;
         if (s->wanted != 0)
                 socket_register(http, fd, s, s->wanted);
         else
@@ -83,7 +87,7 @@ static curl_socket_t on_open(void *userdata, curlsocktype purpose, struct curl_s
                 (void)close_fd(fd);
                 return CURL_SOCKET_BAD;
         }
-        s->kept = true;
+        *s = (HttpSocket){ .generation = s->generation + 1, .kept = true };
         return fd;
 }
 

@@ -113,6 +113,11 @@ static bool script_ok(Peer *peer)
         return peer_read_body(peer) && peer_answer(peer, "200 OK", "", "ok", 2);
 }
 
+static bool script_last(Peer *peer)
+{
+        return peer_answer(peer, "200 OK", "Connection: close\r\n", "ok", 2) && false;
+}
+
 static bool script_proxy_refuses(Peer *peer)
 {
         return peer_answer(peer, "407 Proxy Authentication Required", "", "", 0) && false;
@@ -141,12 +146,32 @@ static const ServerPath paths[] = {
         { "POST /early", script_early },
         { "POST /ok", script_ok },
         { "GET /ok", script_ok },
+        { "GET /last", script_last },
         { "CONNECT ", script_proxy_refuses },
         {},
 };
 
 static sem_t look_up;
 static bool look_up_hangs, signals_blocked;
+static unsigned n_look_ups;
+
+/* In one allocation, as freeaddrinfo expects it. */
+static struct addrinfo *loopback_address(const char *service)
+{
+        struct {
+                struct addrinfo info;
+                struct sockaddr_in address;
+        } *found = calloc(1, sizeof(*found));
+
+        found->address.sin_family = AF_INET;
+        found->address.sin_port = htons((uint16_t)atoi(service));
+        found->address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        found->info.ai_family = AF_INET;
+        found->info.ai_socktype = SOCK_STREAM;
+        found->info.ai_addrlen = sizeof(found->address);
+        found->info.ai_addr = (struct sockaddr *)&found->address;
+        return &found->info;
+}
 
 /* In place of libc's for libcurl, in the thread that it makes for a look-up. */
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
@@ -159,13 +184,18 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
         signals_blocked = sigismember(&mask, SIGTERM) == 1 && sigismember(&mask, SIGUSR1) == 1;
         if (look_up_hangs)
                 (void)sem_wait(&look_up);
-        return EAI_NONAME;
+        n_look_ups++;
+        if (!strstr(node, ".example"))
+                return EAI_NONAME;
+        *ret = loopback_address(service);
+        return 0;
 }
 
 static void setup(void)
 {
         http_setup(paths);
         look_up_hangs = signals_blocked = false;
+        n_look_ups = 0;
         ck_assert_int_eq(sem_init(&look_up, 0, 0), 0);
 }
 
@@ -320,6 +350,10 @@ START_TEST(test_connect_timeout)
         http_call_set_timeout(request.call, 100 * USEC_PER_MSEC);
         request_run(&request);
         ck_assert_failed(&request, HTTP_FAILED_CONNECT, false);
+        for (unsigned i = 0; i < 3; i++) {
+                request_get(&request, "/ok");
+                ck_assert_answered(&request, 200);
+        }
         request_deinit(&request);
         for (size_t i = 0; i < ELEMENTSOF(clients); i++)
                 (void)close_fd(clients[i]);
@@ -337,6 +371,42 @@ START_TEST(test_dns)
         ck_assert_failed(&request, HTTP_FAILED_DNS, false);
         ck_assert(strstr(request.message, "no-such-host.invalid"));
         ck_assert(signals_blocked);
+        request_deinit(&request);
+}
+END_TEST
+
+/* The ends of the sockets by which a look-up is told of, and of those that do not get connected,
+ * get the numbers of connections, and the other way round. */
+START_TEST(test_dns_found)
+{
+        Request request, given_up;
+        char url[128];
+
+        request_init(&request, HTTP_GET, "/ok");
+        for (unsigned i = 0; i < 12; i++) {
+                bool refused = i % 3 == 0, twice = i % 3 == 2;
+
+                request_init(&given_up, HTTP_GET, "/ok");
+                request_start(&given_up);
+                request_deinit(&given_up);
+                (void)snprintf(url, sizeof(url), "http://host-%u.example:%u/last",
+                               twice ? i - 1 : i, refused ? 1 : server.port);
+                ck_assert_int_eq(http_call_set_url(request.call, url), 0);
+                request_run(&request);
+                if (refused)
+                        ck_assert_failed(&request, HTTP_FAILED_CONNECT, false);
+                else
+                        ck_assert_answered(&request, 200);
+                ck_assert_int_lt(request.took_usec, 5 * USEC_PER_SEC);
+        }
+        ck_assert_uint_eq(n_look_ups, 8);
+        request_get(&request, "/ok");
+        ck_assert_answered(&request, 200);
+        (void)snprintf(url, sizeof(url), "http://localhost:%u/ok", server.port);
+        ck_assert_int_eq(http_call_set_url(request.call, url), 0);
+        request_run(&request);
+        ck_assert_answered(&request, 200);
+        ck_assert_uint_eq(n_look_ups, 8);
         request_deinit(&request);
 }
 END_TEST
@@ -455,5 +525,5 @@ END_TEST
 
 UNIT_MAIN_WITH("http-faults", setup, http_teardown, test_kept_connection_dead,
                test_kept_connection_reset, test_cut, test_timeout, test_timeouts, test_refused,
-               test_connect_timeout, test_dns, test_dns_hangs, test_too_big, test_early_answer,
-               test_proxy, test_names);
+               test_connect_timeout, test_dns, test_dns_found, test_dns_hangs, test_too_big,
+               test_early_answer, test_proxy, test_names);
