@@ -8,7 +8,7 @@
 typedef struct SyncItem {
         Segment *segment;
         uint64_t size; /* what is synced when the job is done */
-        int fd;        /* the segment's */
+        int fd;        /* the segment's; -EBADF: it was read at the start, and is opened for this */
 } SyncItem;
 
 /* Makes a segment; one at a time. */

@@ -160,19 +160,32 @@ int journal_make_now(Journal *journal)
 
 /* Whether a file is still in its folder is looked at here: writing to one that is not goes well
  * for ever. */
+static int sync_segment(const Journal *journal, const SyncItem *item)
+{
+        _cleanup_close_ int opened = -EBADF;
+        char name[SEGMENT_NAME_SIZE];
+        int fd = item->fd;
+        struct stat st;
+
+        if (fd < 0) {
+                segment_format_name(item->segment->number, name);
+                fd = opened = openat(journal->folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        }
+        if (fd < 0 || fdatasync(fd) < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        return st.st_nlink == 0 ? -ENOENT : 0;
+}
+
 static int sync_run(StorageJob *storage, Db *db)
 {
         Journal *journal = container_of(storage, Journal, sync.storage);
         SyncJob *job = &journal->sync;
-        struct stat st;
 
         for (size_t i = 0; i < job->n_items; i++) {
-                if (fdatasync(job->items[i].fd) < 0)
-                        return -errno;
-                if (fstat(job->items[i].fd, &st) < 0)
-                        return -errno;
-                if (st.st_nlink == 0)
-                        return -ENOENT;
+                int r = sync_segment(journal, &job->items[i]);
+
+                if (r < 0)
+                        return r;
         }
         return job->sync_folder && fsync(journal->folder_fd) < 0 ? -errno : 0;
 }
@@ -225,7 +238,7 @@ int journal_sync(Journal *journal)
         LIST_FOREACH (i, &journal->segments) {
                 Segment *segment = LIST_ENTRY(i, Segment, link);
 
-                if (!segment->is_unsynced || segment->fd < 0)
+                if (!segment->is_unsynced)
                         continue;
                 items[job->n_items++] = (SyncItem){ segment, segment->size, segment->fd };
                 job->sync_folder = job->sync_folder || segment->is_name_new;

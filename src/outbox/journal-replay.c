@@ -132,14 +132,14 @@ static int judge(Journal *journal, const SegmentScan *scan, bool last, const cha
         }
 }
 
-/* Cuts off what is torn, so that the next start does not take it for damage, and syncs, so that
- * all that was read is as good as synced. What was kept is the same file and stays as it is. */
+/* Cuts off what is torn, so that the next start does not take it for damage. What was kept is the
+ * same file and stays as it is. */
 static int settle_segment(int fd, const Segment *segment, const SegmentScan *scan)
 {
         if (scan->verdict == SEGMENT_TORN && !segment->is_damaged &&
             ftruncate(fd, (off_t)scan->good_size) < 0)
                 return -errno;
-        return fdatasync(fd) < 0 ? -errno : 0;
+        return 0;
 }
 
 static int read_segment(Journal *journal, uint64_t number, bool last, char **ret_error)
@@ -170,13 +170,12 @@ static int read_segment(Journal *journal, uint64_t number, bool last, char **ret
                 scan.verdict == SEGMENT_DAMAGED || (scan.verdict == SEGMENT_TORN && !last);
         r = settle_segment(fd, segment, &scan);
         if (r < 0)
-                return explain(r, ret_error, "cannot sync %s/%s: %s", journal->folder, name,
+                return explain(r, ret_error, "cannot cut %s/%s: %s", journal->folder, name,
                                strerror(-r));
         list_append(&journal->segments, &segment->link);
         journal->n_segments++;
         journal->disk_bytes += segment->size;
-        journal->synced_number = number;
-        journal->synced_size = segment->size;
+        segment->is_unsynced = true; /* for all that we know */
         (void)TAKE_PTR(segment);
         return 0;
 }

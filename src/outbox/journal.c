@@ -103,11 +103,6 @@ Segment *journal_active(const Journal *journal)
         return journal->active;
 }
 
-size_t journal_n_segments(const Journal *journal)
-{
-        return journal->n_segments;
-}
-
 uint64_t journal_disk_bytes(const Journal *journal)
 {
         return journal->disk_bytes;

@@ -79,7 +79,6 @@ void journal_retire(Journal *journal);
 const ListLink *journal_segments(const Journal *journal); /* oldest first */
 Segment *journal_oldest(const Journal *journal);
 Segment *journal_active(const Journal *journal);
-size_t journal_n_segments(const Journal *journal);
 uint64_t journal_disk_bytes(const Journal *journal);
 const char *journal_folder(const Journal *journal);
 int journal_folder_fd(const Journal *journal); /* for the storage thread; never changes */

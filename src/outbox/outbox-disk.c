@@ -180,8 +180,7 @@ int disk_append(Outbox *outbox, const Record *record, bool lazy)
         return 0;
 }
 
-/* The entry's record has come to stand there. */
-static void place(Outbox *outbox, Entry *entry, Segment *segment, uint64_t base, uint32_t msec)
+void disk_place(Outbox *outbox, Entry *entry, Segment *segment, uint64_t base, uint32_t msec)
 {
         entry->segment = segment;
         entry->offset += base;
@@ -217,7 +216,7 @@ static int flush(Outbox *outbox)
         }
         now = clock_monotonic_usec();
         for (ListLink *i; (i = list_pop_first(&outbox->unwritten));)
-                place(outbox, LIST_ENTRY(i, Entry, of_disk), segment, base, now_msec(now));
+                disk_place(outbox, LIST_ENTRY(i, Entry, of_disk), segment, base, now_msec(now));
         outbox->n_gathered = 0;
         outbox->flush_by_usec = USEC_INFINITY;
         if (!list_is_empty(&outbox->unsynced))

@@ -151,6 +151,9 @@ void offer_body(Outbox *outbox, Entry *entry, char *body, int error);
 int disk_append_entry(Outbox *outbox, Entry *entry);
 /* That it is DEAD, to follow the record of it. */
 int disk_append_dead(Outbox *outbox, const Entry *entry);
+/* Its record has come to stand in the segment, base bytes behind the offset it had so far; msec:
+ * when. */
+void disk_place(Outbox *outbox, Entry *entry, Segment *segment, uint64_t base, uint32_t msec);
 /* A record without a place of its own. lazy: it may ride along with others'. */
 int disk_append(Outbox *outbox, const Record *record, bool lazy);
 typedef enum DiskError {

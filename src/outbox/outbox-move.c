@@ -5,9 +5,9 @@
 
 #include "outbox/outbox-internal.h"
 
-/* The files may take this many times what is alive, and some segments in any case. */
-#define DISK_FACTOR  2
-#define SEGMENTS_MIN 4
+/* The files may take this many times what is alive, and some segments' worth in any case. */
+#define DISK_FACTOR 2
+#define DISK_MIN    (4 * SEGMENT_SIZE)
 
 /* Of one pass of the loop. */
 #define MOVES_PER_PASS      32
@@ -19,8 +19,7 @@ static uint64_t limit_of(const Outbox *outbox)
         const Journal *journal = outbox->journal;
         const Segment *oldest = journal_oldest(journal);
 
-        if (!oldest || journal_n_segments(journal) <= SEGMENTS_MIN ||
-            journal_disk_bytes(journal) <= DISK_FACTOR * outbox->bytes)
+        if (!oldest || journal_disk_bytes(journal) <= DISK_MIN + DISK_FACTOR * outbox->bytes)
                 return outbox->move_before;
         return MAX(outbox->move_before, oldest->number + 1);
 }

@@ -20,12 +20,12 @@ static int find_or_new(Outbox *outbox, const Record *record, Entry **ret)
         return 0;
 }
 
-static void stand_at(Entry *entry, Segment *segment, uint64_t offset)
+/* None of it need be synced. */
+static void stand_at(Outbox *outbox, Entry *entry, Segment *segment, uint64_t offset)
 {
-        entry->segment = entry->pin = segment;
-        entry->offset = offset;
-        list_remove(&entry->of_segment);
-        list_append(&segment->live, &entry->of_segment);
+        entry->offset = 0;
+        list_remove(&entry->of_disk);
+        disk_place(outbox, entry, segment, offset, 0);
 }
 
 static int replay_whole(Outbox *outbox, const Record *record, Segment *segment, uint64_t offset)
@@ -35,7 +35,7 @@ static int replay_whole(Outbox *outbox, const Record *record, Segment *segment, 
 
         if (r < 0)
                 return r;
-        stand_at(entry, segment, offset);
+        stand_at(outbox, entry, segment, offset);
         entry->public.created_msec = record->msec;
         entry->turn = record->turn;
         entry_set_body(outbox, entry, NULL, record->body.size);

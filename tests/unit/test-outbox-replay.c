@@ -285,16 +285,17 @@ START_TEST(a_torn_end_is_cut_off)
         size_t size;
 
         (void)add(f, "t1", "first");
+        (void)add(f, "t2", "second");
         fixture_turn(f);
         size = read_first_segment(f, bytes, sizeof(bytes));
         fixture_free(f);
         after = fixture_on(bytes, size - 1);
         fixture_open(after);
-        ck_assert_status(after, 0, 0, 0);
-        (void)add(after, "t2", "second");
+        ck_assert_status(after, 0, 1, 0);
+        (void)add(after, "t3", "third");
         fixture_turn(after);
         fixture_reopen(after); /* now the torn one is not the last any more */
-        ck_assert_status(after, 0, 1, 0);
+        ck_assert_status(after, 0, 2, 0);
         fixture_free(after);
 }
 END_TEST
@@ -404,9 +405,11 @@ START_TEST(numbers_are_never_used_twice)
                 last = entry->number;
                 fixture_turn(f);
                 outbox_accept(f->outbox, entry);
-                fixture_reopen(f);
-                fixture_turn_until_idle(f);
-                ck_assert_uint_eq(count_files(f, "log"), 1);
+                for (int k = 0; k < 2; k++) {
+                        fixture_reopen(f);
+                        fixture_turn_until_idle(f);
+                        ck_assert_uint_eq(count_files(f, "log"), 1);
+                }
         }
         fixture_free(f);
 }
