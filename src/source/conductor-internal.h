@@ -60,6 +60,7 @@ typedef struct SendItem {
         size_t changed_size;
         PayloadUpload *upload;      /* under way */
         unsigned n_busy;            /* tries that the server was too busy for */
+        unsigned n_doubtful;        /* tries answered as a fault of ours, or of its database */
         uint64_t n_accepted_before; /* the sender's, at the first doubtful try */
         bool first;                 /* on its first way, which a drain waits for */
         bool tried;                 /* was sent before */

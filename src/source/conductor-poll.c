@@ -50,9 +50,10 @@ struct Poll {
         bool waits;     /* the call under way waits at the server */
         usec_t timeout_usec;
         usec_t started_usec;
-        usec_t ended_usec;  /* of the last; 0: none yet */
-        usec_t due_usec;    /* not before */
-        bool more;          /* the last brought all that it asked for: there may be more */
+        usec_t ended_usec; /* of the last; 0: none yet */
+        usec_t due_usec;   /* not before */
+        bool more;         /* the last brought all that it asked for: there may be more */
+        unsigned most; /* of one answer, because more did not fit into one; 0: as many as may be */
         usec_t gather_usec; /* since when it waits for more places; 0: it does not */
         unsigned n_early;
         unsigned n_refused;    /* in a row */
@@ -154,6 +155,10 @@ static void on_answer(ServerCall *call, Verdict verdict, const HttpAnswer *answe
                 r = conductor_take(subscription, answer->body, &n);
         if (r >= 0) {
                 note_answer(poll, n, now);
+        } else if (answer->failure == HTTP_FAILED_TOO_BIG && poll->count > 1) {
+                /* what it brought is found, and comes again */
+                poll->most = poll->count / 2;
+                conductor_suspect(subscription);
         } else {
                 poll->more = false;
                 if (answer->sent && (verdict == VERDICT_DONE || verdict == VERDICT_AWAY))
@@ -218,7 +223,8 @@ static int start_for_credit(Poll *poll, unsigned n_idle)
         usec_t timeout = MIN(subscription->poll_timeout_usec, POLL_TIMEOUT_MAX_USEC);
 
         poll->gather_usec = 0;
-
+        if (poll->most > 0)
+                places = MIN(places, poll->most);
         if (poll->more || timeout == 0)
                 return start(poll, MIN(places, subscription->batch), 0);
         if (n_idle > places)

@@ -105,7 +105,7 @@ void send_postpone(SendItem *item, usec_t delay_usec)
 void send_retry(SendItem *item)
 {
         const Backoff *backoff = &item->conductor->config->conductor.outbox.backoff;
-        unsigned n = ++item->n_busy + item->entry->n_tries;
+        unsigned n = ++item->n_busy + item->n_doubtful;
 
         send_postpone(item, backoff_delay(backoff, n, random_u64()));
 }
@@ -134,7 +134,6 @@ static SendItem *item_new(Conductor *conductor, OutboxEntry *entry)
         item->conductor = conductor;
         item->entry = entry;
         item->tried = item->uncertain = entry->recovered || entry->n_tries > 0;
-        entry->n_tries = 0;
         entry->userdata = item;
         return item;
 }
@@ -332,6 +331,7 @@ static void start(ConductorSend *send, SendItem *item)
         if (step <= SEND_LOG) {
                 send->conductor->n_resent += item->tried;
                 item->tried = true;
+                item->entry->n_tries++;
         }
 }
 

@@ -115,7 +115,7 @@ static bool is_hopeless(const SendItem *item)
 
         if (conductor->send->n_accepted == item->n_accepted_before)
                 attempts *= ALONE_FACTOR;
-        return item->entry->n_tries >= attempts;
+        return item->n_doubtful >= attempts;
 }
 
 /* Counted: one of these is refused for good in the end. */
@@ -123,7 +123,7 @@ static void retry_doubtful(SendItem *item, const HttpAnswer *answer)
 {
         char text[MESSAGE_MAX];
 
-        if (item->entry->n_tries++ == 0)
+        if (item->n_doubtful++ == 0)
                 item->n_accepted_before = item->conductor->send->n_accepted;
         if (!is_hopeless(item)) {
                 send_retry(item);

@@ -15,7 +15,7 @@ MANAGER = "io.yardmaster.Manager."
 
 
 class Error(Exception):
-    def __init__(self, name, **parameters):
+    def __init__(self, name, /, **parameters):
         super().__init__(name)
         self.message = {"error": name if "." in name else MANAGER + name, "parameters": parameters}
 
