@@ -54,15 +54,15 @@ typedef struct SendItem {
         ListLink link; /* of the sender's queue, while it waits for a call */
         Conductor *conductor;
         OutboxEntry *entry;
-        ConductorTask *holding; /* NULL: by itself */
-        Slice body;             /* what is sent: the outbox's, or changed */
-        char *changed;          /* NULL: as it is in the outbox */
+        ConductorTask *holding;         /* NULL: by itself */
+        ConductorSubscription *waiting; /* counted, while a drain waits for it: on its first way */
+        Slice body;                     /* what is sent: the outbox's, or changed */
+        char *changed;                  /* NULL: as it is in the outbox */
         size_t changed_size;
         PayloadUpload *upload;      /* under way */
         unsigned n_busy;            /* tries that the server was too busy for */
         unsigned n_doubtful;        /* tries answered as a fault of ours, or of its database */
         uint64_t n_accepted_before; /* the sender's, at the first doubtful try */
-        bool first;                 /* on its first way, which a drain waits for */
         bool tried;                 /* was sent before */
         bool uncertain;             /* the server may have acted on an earlier try */
         bool read;                  /* was read after that: still ours */
@@ -130,8 +130,9 @@ struct ConductorSubscription {
         Poll **polls; /* one per type */
         size_t turn;  /* the type that is polled first when there is not credit for all */
         ListLink tasks;
-        unsigned n_tasks;  /* in the pool's hands */
-        unsigned n_unsent; /* settled here, first try not over */
+        unsigned n_tasks;   /* in the pool's hands */
+        unsigned n_unsent;  /* settled here, first try not over */
+        usec_t unsent_usec; /* when that last changed for the better */
         SubscriptionStatus status;
         struct ConductorDepth *depth; /* NULL until someone looks */
         char *problem;
@@ -281,11 +282,11 @@ int64_t hand_back_delay_sec(int64_t now_msec, int64_t scheduled_msec, int64_t po
 int send_new(Conductor *conductor);
 void send_free(Conductor *conductor);
 void send_on_ready(Outbox *outbox, OutboxEntry *entry, Slice body, void *userdata);
+/* Results are on their first way, and first ways come to an end. */
+bool send_is_worth_waiting(const ConductorSubscription *subscription);
 void send_on_gone(Outbox *outbox, OutboxEntry *entry, void *userdata);
 /* The server is up again. */
 void send_resume(Conductor *conductor);
-/* Whether an entry of this subscription is on its first way. */
-unsigned send_n_under_way(const Conductor *conductor);
 usec_t send_busy_until_usec(const Conductor *conductor);
 
 /* conductor-view.c: pure */

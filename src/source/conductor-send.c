@@ -12,6 +12,9 @@
 /* While the server is away; that it is back comes by send_resume. */
 #define AWAY_USEC USEC_PER_MINUTE
 
+/* A drain waits for first tries while one ends within this; the rest is safe in the outbox. */
+#define PATIENCE_USEC (3 * USEC_PER_SEC)
+
 /* Where there is no memory for a request. */
 #define NO_MEMORY_USEC USEC_PER_SEC
 
@@ -56,13 +59,34 @@ int send_set_body(SendItem *item, Buffer *buffer)
         return 0;
 }
 
+static void note_progress(ConductorSubscription *subscription)
+{
+        (void)sd_event_now(subscription->conductor->event, CLOCK_MONOTONIC,
+                           &subscription->unsent_usec);
+}
+
+void send_begin_first(SendItem *item, ConductorSubscription *subscription)
+{
+        item->waiting = conductor_subscription_ref(subscription);
+        if (subscription->n_unsent++ == 0)
+                note_progress(subscription);
+}
+
 void send_end_first(SendItem *item)
 {
-        if (!item->first)
+        ConductorSubscription *subscription = TAKE_PTR(item->waiting);
+
+        if (!subscription)
                 return;
-        item->first = false;
-        item->conductor->send->n_first--;
-        item->holding->subscription->n_unsent--;
+        subscription->n_unsent--;
+        note_progress(subscription);
+        (void)conductor_subscription_unref(subscription);
+}
+
+bool send_is_worth_waiting(const ConductorSubscription *subscription)
+{
+        return subscription->n_unsent > 0 &&
+               clock_monotonic_usec() < usec_add(subscription->unsent_usec, PATIENCE_USEC);
 }
 
 void send_unreserve(SendItem *item)
@@ -123,9 +147,7 @@ void send_again(SendItem *item)
         list_prepend(&item->conductor->send->queue, &item->link);
 }
 
-/* An entry that has none: a predecessor's, log lines, a dead letter that is to be sent once more.
- */
-static SendItem *item_new(Conductor *conductor, OutboxEntry *entry)
+SendItem *send_item_new(Conductor *conductor, OutboxEntry *entry)
 {
         SendItem *item = calloc(1, sizeof(*item));
 
@@ -141,7 +163,7 @@ static SendItem *item_new(Conductor *conductor, OutboxEntry *entry)
 void send_on_ready(Outbox *outbox, OutboxEntry *entry, Slice body, void *userdata)
 {
         Conductor *conductor = userdata;
-        SendItem *item = entry->userdata ?: item_new(conductor, entry);
+        SendItem *item = entry->userdata ?: send_item_new(conductor, entry);
 
         if (!item) {
                 outbox_postpone(outbox, entry, NO_MEMORY_USEC);
@@ -366,11 +388,6 @@ void send_on_gone(Outbox *outbox, OutboxEntry *entry, void *userdata)
 void send_resume(Conductor *conductor)
 {
         outbox_hurry(conductor->outbox);
-}
-
-unsigned send_n_under_way(const Conductor *conductor)
-{
-        return conductor->send->n_first;
 }
 
 usec_t send_busy_until_usec(const Conductor *conductor)

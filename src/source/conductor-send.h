@@ -46,7 +46,6 @@ typedef struct ConductorSend {
         ListLink idle[_SEND_STEP_MAX];
         ListLink running;
         unsigned n_running;
-        unsigned n_first;    /* entries on their first way */
         uint64_t n_accepted; /* updates and log lines, ever */
 
         ListLink later; /* ConductorTask by link: conductor_settle_later */
@@ -55,6 +54,10 @@ typedef struct ConductorSend {
         Buffer body, rest; /* of the settlement in hand */
 } ConductorSend;
 
+/* Of an entry that has none: log lines, a predecessor's. NULL: out of memory. */
+SendItem *send_item_new(Conductor *conductor, OutboxEntry *entry);
+/* A drain waits until the item's first try is over. */
+void send_begin_first(SendItem *item, ConductorSubscription *subscription);
 /* Starts what can be started. */
 void send_pump(ConductorSend *send);
 /* Its next step comes before what waits in the queue. */

@@ -43,11 +43,9 @@ static void begin_way(ConductorTask *holding)
                 .conductor = subscription->conductor,
                 .entry = holding->entry,
                 .holding = holding,
-                .first = true,
         };
         holding->entry->userdata = &holding->item;
-        subscription->n_unsent++;
-        subscription->conductor->send->n_first++;
+        send_begin_first(&holding->item, subscription);
 }
 
 /* Whether the answer to the result may bring the next task. Several types share a pool's places
@@ -103,16 +101,22 @@ static void add_logs(const ConductorTask *holding)
 {
         Conductor *conductor = holding->subscription->conductor;
         OutboxEntry *entry;
+        SendItem *item;
 
         if (conductor->send->rest.size == 0)
                 return;
         if (outbox_add(conductor->outbox, holding->task->id, holding->entry->head, MESSAGE_LOG,
-                       buffer_slice(&conductor->send->rest), &entry) < 0)
+                       buffer_slice(&conductor->send->rest), &entry) < 0) {
                 log_event(LOG_ERR,
                           (&(LogFields){ .pool = holding->subscription->pool,
                                          .task_id = holding->task->id }),
                           "log lines of task %s beyond %d are lost: out of memory",
                           holding->task->id, CONDUCTOR_LOGS_MAX);
+                return;
+        }
+        item = send_item_new(conductor, entry);
+        if (item)
+                send_begin_first(item, holding->subscription);
 }
 
 static int put_outcome(ConductorTask *holding, Outcome *outcome)

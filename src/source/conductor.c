@@ -181,7 +181,7 @@ static bool is_quiet(const Subscription *base)
         /* what a server that is away has not accepted yet is safe in the outbox */
         if (!server_may_send(subscription->conductor->server))
                 return true;
-        return subscription->n_unsent == 0 && subscription->n_reserved == 0;
+        return subscription->n_reserved == 0 && !send_is_worth_waiting(subscription);
 }
 
 /* What the pool still had in hand goes back; from now on it is told nothing. What a poll that is

@@ -136,6 +136,22 @@ class Stop(ConductorCase):
         self.wait_empty(daemon)
 
 
+    def test_a_server_that_does_not_answer_holds_nothing_up(self):
+        stub = self.stub()
+        daemon = self.daemon(stub, top='drain_timeout = "30s";')
+        stub.fault("never", "/api/tasks*", method="POST", count=100, apply=False)
+        stub.create("work", 4, input={"gate": "gate"}, expect={})
+        self.wait_runs(daemon, 4)
+        daemon.signal(signal.SIGTERM)
+        daemon.log.wait_for("draining: 4 tasks")
+        self.open_gate(daemon)
+        self.assertEqual(0, daemon.wait(timeout=20))
+        stub.clear_faults()
+        daemon.start()
+        stub.wait("settled")
+        self.assertEqual(([], 4), (stub.wrong(), len(self.runs(daemon))))
+
+
 class Faults(ConductorCase):
     """Each of these is met by results that are on their way; none is lost, none is owed a decide."""
 

@@ -521,6 +521,6 @@ static inline void assert_over(unsigned n_accepted, unsigned n_buried)
         ck_assert_uint_eq(f.outbox.n_accepted, n_accepted);
         ck_assert_uint_eq(f.outbox.n_buried, n_buried);
         ck_assert_uint_eq(n_running(), 0);
-        ck_assert_uint_eq(send_n_under_way(&f.conductor), 0);
+        ck_assert_uint_eq(f.subscription.n_unsent, 0);
         ck_assert_uint_eq(f.subscription.n_reserved, 0);
 }
