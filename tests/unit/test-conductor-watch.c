@@ -91,6 +91,7 @@ START_TEST(test_missing_rows)
         ck_assert_uint_eq(fixture.n_cancelled, 0);
         answer(find_call("/tasks/t007"), VERDICT_DONE,
                task_text("t007", "IN_PROGRESS", WORKER_ID, 1, 0)); /* the index was behind */
+        ck_assert(!watch_is_blind(fixture.conductor));
         answer(find_call("/tasks/t008"), VERDICT_DONE,
                task_text("t008", "TIMED_OUT", WORKER_ID, 1, 0));
         ck_assert_int_eq(fixture.last_cause, CANCEL_DEADLINE);
@@ -274,6 +275,20 @@ START_TEST(test_settled_meanwhile)
 }
 END_TEST
 
+/* Its result waits for the server: that will tell. */
+START_TEST(test_settled_not_sent)
+{
+        ConductorTask *holding = take("t", 0);
+
+        run_at(2);
+        conductor_task_unlink(holding);
+        answer(find_call("/tasks/t"), VERDICT_DONE, task_text("t", "CANCELED", WORKER_ID, 1, 0));
+        ck_assert_uint_eq(fixture.n_cancelled, 0);
+        ck_assert_uint_eq(fixture.n_forgotten, 0);
+        (void)conductor_task_free(holding);
+}
+END_TEST
+
 /* An id that cannot stand in a query is read. */
 START_TEST(test_odd_id)
 {
@@ -289,4 +304,4 @@ END_TEST
 UNIT_MAIN_WITH("conductor-watch", fixture_setup, fixture_teardown, test_all_in_progress,
                test_few_are_read, test_missing_rows, test_what_is_still_ours, test_looks_that_fail,
                test_blind, test_not_blind_for_the_cancelled, test_search_refused, test_groups,
-               test_settled_meanwhile, test_odd_id);
+               test_settled_meanwhile, test_settled_not_sent, test_odd_id);
