@@ -41,6 +41,14 @@ void clock_remove(ConductorTask *holding)
         list_remove(&holding->watch_link);
 }
 
+void clock_renew(ConductorTask *holding)
+{
+        list_remove(&holding->watch_link);
+        holding->asked = false;
+        holding->watch_usec = usec_add(clock_monotonic_usec(), WATCH_FIRST_USEC);
+        clock_wake(holding->subscription->conductor, holding->watch_usec);
+}
+
 /* Queues what is due; *ret_watch: whether there is anything to be asked about. The time of the
  * next, of those that are not due. */
 static usec_t look_at_tasks(Conductor *conductor, usec_t now, bool *ret_watch)

@@ -318,6 +318,8 @@ void clock_free(Conductor *conductor);
 void clock_add(ConductorTask *holding);
 /* It has left them: conductor_task_unlink calls it. */
 void clock_remove(ConductorTask *holding);
+/* Its Task is about to be another: what was asked about this one is not answered any more. */
+void clock_renew(ConductorTask *holding);
 /* Looks at lease_usec and watch_usec of the tasks again by then, if not before. */
 void clock_wake(Conductor *conductor, usec_t at_usec);
 /* The server is up again. */

@@ -237,6 +237,7 @@ int conductor_task_set_json(ConductorTask *holding, Slice json)
         r = make_task(json, &fields, &task);
         if (r < 0)
                 return r;
+        clock_renew(holding);
         holding->task->holding = NULL;
         task_unref(holding->task);
         holding->task = task;

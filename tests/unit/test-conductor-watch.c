@@ -289,6 +289,25 @@ START_TEST(test_settled_not_sent)
 }
 END_TEST
 
+/* Its input came from external storage meanwhile: the Task is another. */
+START_TEST(test_renewed_meanwhile)
+{
+        ConductorTask *holding = take("t", 0);
+
+        run_at(2);
+        set_time(3);
+        ck_assert_int_eq(
+                conductor_task_set_json(
+                        holding, slice_from_string(task_text("t", "IN_PROGRESS", WORKER_ID, 1, 0))),
+                0);
+        answer(find_call("/tasks/t"), VERDICT_DONE, task_text("t", "CANCELED", WORKER_ID, 1, 0));
+        ck_assert_uint_eq(fixture.n_cancelled, 0);
+        run_at(5);
+        answer(find_call("/tasks/t"), VERDICT_DONE, task_text("t", "CANCELED", WORKER_ID, 1, 0));
+        ck_assert_uint_eq(fixture.n_cancelled, 1);
+}
+END_TEST
+
 /* An id that cannot stand in a query is read. */
 START_TEST(test_odd_id)
 {
@@ -304,4 +323,4 @@ END_TEST
 UNIT_MAIN_WITH("conductor-watch", fixture_setup, fixture_teardown, test_all_in_progress,
                test_few_are_read, test_missing_rows, test_what_is_still_ours, test_looks_that_fail,
                test_blind, test_not_blind_for_the_cancelled, test_search_refused, test_groups,
-               test_settled_meanwhile, test_settled_not_sent, test_odd_id);
+               test_settled_meanwhile, test_settled_not_sent, test_renewed_meanwhile, test_odd_id);
