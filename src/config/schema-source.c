@@ -99,8 +99,9 @@ const SchemaRow schema_source_rows[SCHEMA_SOURCE_ROWS] = {
           .offset = CONDUCTOR(worker_id),
           .fallback_text = "*HOST:POOL:ID*, with an ID that is made once in *state_dir*",
           .help = "The worker's name at the server, sent as it is. Each host needs one of its own. "
-                  "Without it, tasks that a lost answer carried are looked for and handed back at "
-                  "once; with it they wait for their response timeout, because two hosts of the "
+                  "Without it, tasks that a lost answer carried are looked for and handed back; "
+                  "with "
+                  "it they wait for their response timeout, because two hosts of the "
                   "same name could not be told apart." },
         { .key = "connections",
           .type = SCHEMA_UINT,
