@@ -197,6 +197,24 @@ class Faults(ConductorCase):
         stub, _ = self.check(self.update("reset-after"), options=["--no-update-v2"])
         self.assertGreater(stub.stats()["decides"], 0)
 
+    def lost_next(self, kind):
+        """An update-v2 whose answer cannot be read has handed out the next task."""
+        stub, _ = self.check((kind, {"method": "POST", "path": "/api/tasks/update-v2", "every": 10, "count": 3}), n=100)
+        self.assertGreater(stub.counts()["handedBack"], 0)
+        self.assertLessEqual(stub.stats()["updatesWithNext"], 100)
+
+    def test_cut_with_the_next_task(self):
+        self.lost_next("reset-after")
+
+    def test_truncated_next_task(self):
+        self.lost_next("truncate")
+
+    def test_unreadable_next_task(self):
+        self.lost_next("garbage")
+
+    def test_slow(self):
+        self.check(self.update("slow", delayMsec=300, byteMsec=1))
+
     def test_decide_fails(self):
         self.check(self.update("undecided"),
                    ("status", {"path": "/api/workflow/decide/*", "status": 500, "retryable": True, "count": 5}))
