@@ -15,8 +15,9 @@ START_TEST(test_away)
         send_resume(&f.conductor);
         ck_assert_uint_eq(f.outbox.n_hurries, 1);
         f.server.away = false;
-        offer();
         ck_assert_uint_eq(f.outbox.entries[0].entry.n_tries, 0);
+        offer();
+        ck_assert_uint_eq(f.outbox.entries[0].entry.n_tries, 1);
         answer(UPDATE, VERDICT_DONE, 200, "t");
         assert_over(1, 0);
         ck_assert_uint_eq(f.conductor.n_resent, 0);
