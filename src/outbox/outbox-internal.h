@@ -101,7 +101,8 @@ struct Outbox {
         char *problem;
         bool told_high;
         bool problem_changed;
-        bool is_clean; /* the replay: the daemon before ended in order */
+        bool is_clean;    /* the replay: the daemon before ended in order */
+        bool offers_next; /* what becomes ready is offered in this very pass */
         bool closing;
 };
 

@@ -109,7 +109,8 @@ void offer_entry(Outbox *outbox, Entry *entry)
         } else {
                 entry->phase = PHASE_READY;
                 list_append(&outbox->ready, &entry->of_phase);
-                outbox_wake(outbox, false);
+                if (!outbox->offers_next)
+                        outbox_wake(outbox, false);
         }
 }
 

@@ -67,7 +67,9 @@ int outbox_on_pass(sd_event_source *source, void *userdata)
         (void)sd_event_source_set_enabled(outbox->flush_source, SD_EVENT_OFF);
         (void)sd_event_source_set_enabled(outbox->urgent_source, SD_EVENT_OFF);
         outbox->n_passed_over = 0;
+        outbox->offers_next = true;
         disk_work(outbox);
+        outbox->offers_next = false;
         more = offer_ready(outbox);
         tell_change(outbox);
         if (has_jobs(outbox))
