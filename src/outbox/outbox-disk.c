@@ -226,12 +226,14 @@ static int flush(Outbox *outbox)
 
 void disk_work(Outbox *outbox)
 {
+        bool written =
+                !outbox->is_blocked && !journal_is_renewing(outbox->journal) && flush(outbox) >= 0;
         int r;
 
-        if (outbox->is_blocked || journal_is_renewing(outbox->journal) || flush(outbox) < 0)
+        journal_retire(outbox->journal); /* in any case: it makes room */
+        if (!written)
                 return;
         clear_error(outbox);
-        journal_retire(outbox->journal);
         r = journal_advance(outbox->journal, outbox->next_number);
         if (r < 0)
                 return; /* out of memory: the segment grows meanwhile */

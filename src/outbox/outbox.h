@@ -20,7 +20,8 @@
  *
  * The loop itself appends to the file (outbox/journal.h says how), once for all that a pass of the
  * loop brought; it never waits for a sync. Bodies stay in memory while they are few
- * (OUTBOX_MEMORY_MAX) and are read back by the storage thread otherwise. */
+ * (OUTBOX_MEMORY_MAX) and are read back by the storage thread otherwise. The files may take twice
+ * what is alive and some MiB. */
 
 #include <systemd/sd-event.h>
 #include "base/list.h"

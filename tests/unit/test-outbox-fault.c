@@ -96,6 +96,36 @@ START_TEST(a_full_disk_stops_nothing_that_is_in_hand)
 }
 END_TEST
 
+START_TEST(a_full_disk_is_given_room)
+{
+        static char body[1024 * 1024];
+        Fixture *f = fixture_new();
+        OutboxEntry *entry;
+        uint64_t before;
+
+        for (int i = 0; i < 24; i++) {
+                char id[16];
+
+                (void)snprintf(id, sizeof(id), "t%d", i);
+                ck_assert_int_eq(outbox_add(f->outbox, id, SLICE_NULL, 1,
+                                            (Slice){ body, sizeof(body) }, &entry),
+                                 0);
+                fixture_turn_until_idle(f);
+        }
+        atomic_store(&files.room, 0);
+        (void)add(f, "more", "more");
+        turn_until_problem(f);
+        before = status(f).disk_bytes;
+        for (size_t i = 0, n = f->n_offers; i < n; i++)
+                outbox_accept(f->outbox, f->offers[i].entry);
+        while (status(f).disk_bytes + 4 * sizeof(body) > before)
+                ck_assert_int_ge(sd_event_run(f->event, UINT64_MAX), 0);
+        ck_assert_ptr_nonnull(outbox_problem(f->outbox));
+        atomic_store(&files.room, -1);
+        fixture_free(f);
+}
+END_TEST
+
 START_TEST(an_unwritten_message_may_be_accepted)
 {
         Fixture *f = fixture_new();
@@ -324,9 +354,9 @@ START_TEST(a_disk_that_hangs_stops_fetching)
 END_TEST
 
 UNIT_MAIN("outbox-fault", nothing_is_synced_that_is_accepted_soon,
-          a_full_disk_stops_nothing_that_is_in_hand, an_unwritten_message_may_be_accepted,
-          a_failed_write_is_tried_in_a_new_segment, after_a_failed_sync_all_is_written_anew,
-          a_removed_folder_is_made_again, a_start_with_a_full_disk_sends_what_is_there,
-          a_body_that_cannot_be_read_is_a_dead_letter, a_read_that_fails_is_tried_again,
-          nothing_is_offered_before_it_is_written, a_busy_loop_delays_no_write,
-          a_disk_that_hangs_stops_fetching);
+          a_full_disk_stops_nothing_that_is_in_hand, a_full_disk_is_given_room,
+          an_unwritten_message_may_be_accepted, a_failed_write_is_tried_in_a_new_segment,
+          after_a_failed_sync_all_is_written_anew, a_removed_folder_is_made_again,
+          a_start_with_a_full_disk_sends_what_is_there, a_body_that_cannot_be_read_is_a_dead_letter,
+          a_read_that_fails_is_tried_again, nothing_is_offered_before_it_is_written,
+          a_busy_loop_delays_no_write, a_disk_that_hangs_stops_fetching);

@@ -178,27 +178,6 @@ START_TEST(what_is_held_long_keeps_no_files)
 }
 END_TEST
 
-/* The first message of a task stands behind the second one now. */
-START_TEST(the_order_survives_moving)
-{
-        Fixture *f = fixture_new();
-        OutboxEntry *first = add(f, "t", "first");
-
-        fixture_turn_until_idle(f);
-        outbox_postpone(f->outbox, first, USEC_PER_HOUR);
-        f->n_offers = 0;
-        pass_through(f, 40);
-        (void)add(f, "t", "second");
-        fixture_turn_until_idle(f);
-        pass_through(f, 100);
-        ck_assert_disk_below(f, 20 * MIB);
-        fixture_reopen(f);
-        fixture_turn_until_offers(f, 1);
-        ck_assert_str_eq(f->offers[0].body, "first");
-        fixture_free(f);
-}
-END_TEST
-
 START_TEST(the_high_mark_is_told)
 {
         Fixture *f = fixture_new_closed();
@@ -275,5 +254,5 @@ START_TEST(many_wait_in_little_memory)
 END_TEST
 
 UNIT_MAIN("outbox-many", large_bodies_are_read_back, after_a_start_bodies_come_from_the_disk,
-          people_see_bodies, what_is_held_long_keeps_no_files, the_order_survives_moving,
-          the_high_mark_is_told, many_wait_in_little_memory);
+          people_see_bodies, what_is_held_long_keeps_no_files, the_high_mark_is_told,
+          many_wait_in_little_memory);

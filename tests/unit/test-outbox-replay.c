@@ -3,7 +3,7 @@
 /* What the next daemon finds after one that ended, was killed, or whose file is damaged. */
 
 #include <sys/wait.h>
-#include "base/buffer.h"
+#include "outbox/record.h"
 #include "outbox-fixture.h"
 
 /* Instead of the C library's: no test here is about power cuts, and thousands of starts would take
@@ -393,6 +393,43 @@ START_TEST(a_crash_before_anything_was_settled_counts_too)
 }
 END_TEST
 
+/* The first message of a task was written anew, behind the second. */
+START_TEST(turns_count_not_places)
+{
+        Record second = { .type = RECORD_WAITING,
+                          .number = 5,
+                          .turn = 6,
+                          .msec = 20,
+                          .id = SLICE_LITERAL("t"),
+                          .body = SLICE_LITERAL("second") };
+        Record first = second;
+        Buffer bytes = BUFFER_NULL(SIZE_MAX);
+        Fixture *f;
+
+        first.number = 1;
+        first.turn = 2;
+        first.msec = 10;
+        first.body = SLICE_LITERAL("first");
+        ck_assert_int_eq(buffer_append(&bytes, "YMOUTBOX\1\0\0\0\0\0\0\0", 16), 0);
+        ck_assert_int_eq(record_append(&bytes, &second, 0), 0);
+        ck_assert_int_eq(record_append(&bytes, &first, 0), 0);
+        f = fixture_on(bytes.data, bytes.size);
+        buffer_deinit(&bytes);
+        fixture_open(f);
+        ck_assert_status(f, 0, 2, 0);
+        ck_assert_int_eq(status(f).oldest_msec, 10);
+        fixture_turn_until_offers(f, 1);
+        ck_assert_str_eq(f->offers[0].body, "first");
+        fixture_turn_until_idle(f);
+        ck_assert_uint_eq(f->n_offers, 1);
+        outbox_accept(f->outbox, f->offers[0].entry);
+        fixture_turn_until_offers(f, 2);
+        ck_assert_str_eq(f->offers[1].body, "second");
+        ck_assert_uint_ge(hold(f, "u")->number, 7);
+        fixture_free(f);
+}
+END_TEST
+
 START_TEST(numbers_are_never_used_twice)
 {
         Fixture *f = fixture_new();
@@ -525,5 +562,5 @@ END_TEST
 UNIT_MAIN("outbox-replay", cut_anywhere_nothing_is_lost_and_nothing_comes_back,
           a_damaged_byte_costs_one_record_and_is_told, damage_is_told_once, a_torn_end_is_cut_off,
           what_is_not_ours_is_refused, crashes_in_a_row_are_counted,
-          a_crash_before_anything_was_settled_counts_too, numbers_are_never_used_twice,
-          killed_at_random_all_that_was_ready_is_there);
+          a_crash_before_anything_was_settled_counts_too, turns_count_not_places,
+          numbers_are_never_used_twice, killed_at_random_all_that_was_ready_is_there);
