@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 import time
+import unittest
 import urllib.parse
 
 import harness
@@ -83,10 +84,10 @@ class Api:
         self.call("POST", "/metadata/taskdefs", [definition])
         return name
 
-    def define_workflow(self, name, *types, **members):
+    def define_workflow(self, name, *types, inputs=None, **members):
         """One task of each of these types in turn, t0, t1, …; each gets the workflow's whole input."""
         tasks = [{"name": task_type, "taskReferenceName": f"t{number}", "type": "SIMPLE",
-                  "inputParameters": {"input": "${workflow.input}"}}
+                  "inputParameters": inputs or {"input": "${workflow.input}"}}
                  for number, task_type in enumerate(types)]
         definition = {"name": name, "version": 1, "schemaVersion": 2, "tasks": tasks, "timeoutSeconds": 0,
                       "ownerEmail": "tests@example.com", **members}
@@ -160,3 +161,66 @@ class Api:
 
     def queue_size(self, task_type, **query):
         return self.call("GET", "/tasks/queue/size", taskType=task_type, **query)
+
+
+HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "handler.py")
+
+
+def pool(name, keys="", mode="persistent"):
+    """A pool of handler.py for this type. Its polls are short, so that a daemon that stops is soon done."""
+    words = f'"{HANDLER}", "@DIR@/witness"' + (', "persistent"' if mode == "persistent" else "")
+    poll = "" if "poll_timeout" in keys else 'poll_timeout = "500ms";'
+    return f'{name}: {{ source = "prod"; handler = {{ command = [{words}]; mode = "{mode}"; }}; {poll} {keys} }};\n'
+
+
+def configuration(*pools, url=URL, source="", top=""):
+    top = top if "drain_timeout" in top else top + ' drain_timeout = "10s";'
+    return (f'{top}\nsources: {{ prod: {{ type = "conductor"; url = "{url}"; {source} }}; }};\n'
+            f'pools: {{ {"".join(pools)} }};\n')
+
+
+class Daemon(harness.Daemon):
+    """A daemon with pools of handler.py on the server."""
+
+    def witnessed(self, task_id=None, event="begin"):
+        """What handlers wrote down, in order."""
+        lines = []
+        with contextlib.suppress(FileNotFoundError), open(self.path("witness"), encoding="utf-8") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):  # cut short by kill -9
+                    entry = json.loads(line)
+                    if task_id in (None, entry["taskId"]) and event in (None, entry["event"]):
+                        lines.append(entry)
+        return lines
+
+    def wait_witness(self, event="begin", task_id=None, n=1, timeout=harness.TIMEOUT):
+        return harness.eventually(lambda: lines if len(lines := self.witnessed(task_id, event)) >= n else None,
+                                  f"{n} times {event}", timeout)
+
+    def open_gate(self, name="gate"):
+        self.write(name, "")
+
+
+class Case(unittest.TestCase):
+    """A test with a client of the server."""
+
+    def setUp(self):
+        self.api = Api()
+
+    def daemon(self, *pools, started=True, environment=None, **options):
+        daemon = Daemon(configuration(*pools, **options), environment=environment)
+        self.addCleanup(self.end, daemon)
+        return daemon.start() if started else daemon
+
+    def end(self, daemon):
+        """Stops it; what it said is shown where the test has failed."""
+        try:
+            status = daemon.stop() if daemon.process and daemon.process.poll() is None else 0
+            self.assertEqual(status, 0, "the daemon's exit status")
+        finally:
+            if self.has_failed() and daemon.log:
+                print("# daemon log:\n# " + "\n# ".join(daemon.log.lines[-60:]), flush=True)
+            daemon.remove()
+
+    def has_failed(self):
+        return self._outcome is not None and not self._outcome.success
