@@ -50,11 +50,14 @@ class Execution:
         gate = self.given.get("gate")
         while time.monotonic() < end or (gate and not os.path.exists(gate)) or self.given.get("hang"):
             if self.cancelled.wait(0.02):
-                return
+                return False
+        return True
 
     def run(self):
         self.note("begin")
-        self.wait()
+        if not self.wait():
+            self.note("end")
+            return {"status": "FAILED", "reason": "cancelled"}
         output = {"echo": self.given.get("value"), "nonce": self.nonce, "poll": self.task["pollCount"]}
         if "size" in self.given:
             output["data"] = "y" * self.given["size"]

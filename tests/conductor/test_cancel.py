@@ -104,7 +104,7 @@ class Cancel(conductor.Case):
             self.assertLess(ends[-1]["time"] - began, NOTICE_SECONDS + SLACK_SECONDS + 5)
             looks = [request for request in between.seen("/tasks/")[n_before:]
                      if "poll" not in request.path and request.method == "GET"]
-            self.assertLess(len(looks), 40)
+            self.assertLess(len(looks), 40, looks)
 
     def test_a_result_that_crosses_the_cancel(self):
         """The workflow ends while the handler answers: nobody minds."""

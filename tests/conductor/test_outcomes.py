@@ -18,12 +18,10 @@ class Outcomes(conductor.Case):
         return daemon, types
 
     def run_in_each(self, order, status="COMPLETED", **members):
-        """The workflow's tasks, for each mode."""
+        """(the daemon, the workflow) for each mode, once it has ended."""
         daemon, types = self.both_modes(**members)
-        started = {mode: self.api.start(name, order) for mode, name in types.items()}
-        for mode, workflow in started.items():
-            with self.subTest(mode):
-                yield daemon, self.api.wait_workflow(workflow, status)
+        started = [self.api.start(name, order) for name in types.values()]
+        return [(daemon, self.api.wait_workflow(workflow, status)) for workflow in started]
 
     def test_completed(self):
         value = {"big": 12345678901234567890, "small": 1e-7, "text": "ünïcode \" \\ \n \u2028", "none": None,
