@@ -52,16 +52,19 @@ class HandBack(conductor.Case):
             self.assertEqual((task["status"], task["retryCount"]), ("COMPLETED", 0))
         daemon.ctl("scale", name, 0)
 
-    def test_removing_a_pool_hands_its_tasks_back(self):
-        name, other = self.api.define(), self.api.define()
-        daemon = self.daemon(conductor.pool(name, 'stop_timeout = "500ms";'), conductor.pool(other), top='drain_timeout = "1s";')
-        workflow = self.api.start(name, {"sleep": 60})
-        task_id = daemon.wait_witness()[0]["taskId"]
-        daemon.write_config(conductor.configuration(conductor.pool(other), top='drain_timeout = "1s";'))
+    def test_a_removed_pool_finishes_what_it_has(self):
+        """With its lease kept; nothing more is fetched."""
+        name, other = self.api.define(responseTimeoutSeconds=3), self.api.define()
+        daemon = self.daemon(conductor.pool(name), conductor.pool(other))
+        workflow = self.api.start(name, {"sleep": 6})
+        daemon.wait_witness()
+        daemon.write_config(conductor.configuration(conductor.pool(other)))
         daemon.ctl("reload")
-        task = self.api.wait_task(workflow, lambda task: task["status"] == "SCHEDULED", "the hand-back")
-        self.assertEqual((task["taskId"], task["retryCount"]), (task_id, 0))
-        self.api.terminate(workflow)
+        waiting = self.api.start(name)
+        [task] = self.api.wait_workflow(workflow)["tasks"]
+        self.assertEqual((task["status"], task["pollCount"]), ("COMPLETED", 1))
+        self.assertEqual(self.api.tasks(waiting)[0]["status"], "SCHEDULED")
+        self.api.terminate(waiting)
 
     def test_output_that_came_with_the_task_survives(self):
         """A hand-back without output would wipe what the put-back before it had stored."""

@@ -69,11 +69,17 @@ class Outcomes(conductor.Case):
         task = self.api.wait_task(workflow, lambda task: task["callbackAfterSeconds"] == 600, "the put-back")
         self.assertEqual((task["status"], task["outputData"]), ("SCHEDULED", {"step": 1}))
 
-    def test_a_negative_or_missing_delay_is_none_that_loses_the_task(self):
-        """SQLite never delivers a task again that was put back for less than nothing."""
-        for delay in ({"callbackAfterSeconds": -5}, {}):
-            for _, workflow in self.run_in_each({"first": {"status": "IN_PROGRESS", **delay}}):
-                self.assertEqual(workflow["tasks"][0]["pollCount"], 2)
+    def test_a_put_back_for_no_stated_time(self):
+        for _, workflow in self.run_in_each({"first": {"status": "IN_PROGRESS"}}):
+            [task] = workflow["tasks"]
+            self.assertEqual((task["status"], task["pollCount"]), ("COMPLETED", 2))
+
+    def test_a_put_back_for_less_than_nothing_is_refused(self):
+        """The server would take it, and with SQLite never deliver the task again."""
+        for _, workflow in self.run_in_each({"first": {"status": "IN_PROGRESS", "callbackAfterSeconds": -5}}):
+            refused, again = workflow["tasks"]
+            self.assertEqual((refused["status"], again["status"]), ("FAILED", "COMPLETED"))
+            self.assertIn("callbackAfterSeconds", refused["reasonForIncompletion"])
 
     def test_a_fraction_of_a_second_is_not_cut_to_nothing(self):
         for _, workflow in self.run_in_each({"first": {"status": "IN_PROGRESS", "callbackAfterSeconds": 0.2}}):
