@@ -197,6 +197,10 @@ class Daemon(harness.Daemon):
         return harness.eventually(lambda: lines if len(lines := self.witnessed(task_id, event)) >= n else None,
                                   f"{n} times {event}", timeout)
 
+    def outbox(self):
+        """Messages that the server has not accepted."""
+        return self.ctl_json("outbox", "list")["messages"]
+
     def open_gate(self, name="gate"):
         self.write(name, "")
 

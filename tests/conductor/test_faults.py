@@ -103,7 +103,7 @@ class Chaos(conductor.Case):
             self.assertEqual(nonces[output["nonce"]], tasks[-1]["taskId"], "the output is its handler's")
         found = self.api.call("GET", "/tasks/search", query="status=IN_PROGRESS", size=0)
         self.assertEqual(found["totalHits"], 0)
-        harness.eventually(lambda: not self.daemon.ctl_json("outbox", "list")["entries"], "an empty outbox", 30)
+        harness.eventually(lambda: not self.daemon.outbox(), "an empty outbox", 30)
         print(f"# {len(workflows)} workflows", flush=True)
 
     def test_daemon_and_workers(self):

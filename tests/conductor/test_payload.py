@@ -100,14 +100,25 @@ class Payload(conductor.Case):
         return answer
 
     def test_an_output_goes_to_storage_where_there_is_one(self):
-        stored = []
+        stored, updates = [], []
+
+        def note_path(request):
+            """This server would look for it in its own storage."""
+            body = request.json()
+            updates.append(dict(body))
+            body.pop("externalOutputPayloadStoragePath")
+            request.body = json.dumps(body).encode()
+
         with proxy.Proxy() as between:
             between.rule("/tasks/externalstoragelocation",
                          lambda _: proxy.Answer(200, {"uri": between.url + "/stored", "path": "out.json"},
                                                 [("Content-Type", "application/json")]))
             between.rule("/stored", lambda request: stored.append(request) or proxy.Answer(200))
-            task = self.run_size(REFUSED_ABOVE + KIB, url=between.url)
-            self.assertEqual(task["externalOutputPayloadStoragePath"], "out.json")
+            between.rule(lambda request: b"externalOutput" in request.body, note_path)
+            self.run_size(REFUSED_ABOVE + KIB, url=between.url)
+            [update] = updates
+            self.assertEqual(update["externalOutputPayloadStoragePath"], "out.json")
+            self.assertFalse(update.get("outputData"))
             [request] = stored
             self.assertEqual((request.method, request.headers["Content-Type"]), ("PUT", "application/json"))
             self.assertEqual(len(request.json()["data"]), REFUSED_ABOVE + KIB)

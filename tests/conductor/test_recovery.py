@@ -49,7 +49,7 @@ class Recovery(conductor.Case):
             daemon.kill()
             between.clear()
             daemon.start()
-            harness.eventually(lambda: not daemon.ctl_json("outbox", "list")["entries"], "the outbox is empty")
+            harness.eventually(lambda: not daemon.outbox(), "the outbox is empty")
             [task] = self.api.wait_workflow(workflow)["tasks"]
             self.assertEqual(task["pollCount"], 1)
 
@@ -62,7 +62,7 @@ class Recovery(conductor.Case):
             daemon.kill()
             daemon.start()
         [task] = self.api.wait_workflow(workflow, "FAILED")["tasks"]
-        self.assertIn("poison", task["reasonForIncompletion"])
+        self.assertIn("daemons in a row died", task["reasonForIncompletion"])
         self.assertEqual(len(daemon.witnessed()), 3)
 
     def test_results_wait_for_a_server_that_is_away(self):
@@ -73,13 +73,13 @@ class Recovery(conductor.Case):
             daemon.wait_witness(n=10)
             between.rule("", between.cut_before)
             daemon.open_gate()
-            harness.eventually(lambda: len(daemon.ctl_json("outbox", "list")["entries"]) == 10, "ten results wait")
+            harness.eventually(lambda: len(daemon.outbox()) == 10, "ten results wait")
             time.sleep(3)
             between.clear()
             for number, workflow in enumerate(workflows):
                 [task] = self.api.wait_workflow(workflow)["tasks"]
                 self.assertEqual((task["outputData"]["echo"], task["pollCount"]), (number, 1))
-            harness.eventually(lambda: not daemon.ctl_json("outbox", "list")["entries"], "the outbox is empty")
+            harness.eventually(lambda: not daemon.outbox(), "the outbox is empty")
 
     def test_a_drain_without_a_server_keeps_the_results(self):
         name = self.api.define()
@@ -89,7 +89,7 @@ class Recovery(conductor.Case):
             daemon.wait_witness()
             between.rule("", between.cut_before)
             daemon.open_gate()
-            harness.eventually(lambda: daemon.ctl_json("outbox", "list")["entries"], "its result waits")
+            harness.eventually(lambda: daemon.outbox(), "its result waits")
             self.assertEqual(daemon.stop(timeout=30), 0)
             between.clear()
             daemon.start()
