@@ -11,7 +11,10 @@
  *
  * A stray is what we do not know of. One that a poll is just bringing looks the same: so it has to
  * be unknown, and to be the same handing out, when every call that was under way at the search has
- * been answered and taken. */
+ * been answered and taken. One that a cut-off poll is just bringing, to nobody, looks the same,
+ * too: the server shows its tasks as in progress one by one, and takes their messages out of its
+ * queue at the end. A hand-back in between is lost with the message, and the task waits for ever
+ * (measured): so it has to be the same handing out after SWEEP_RIPE_USEC. */
 
 #include "source/conductor-internal.h"
 
@@ -25,7 +28,9 @@ static const usec_t look_delays_usec[] = { 0, 5 * USEC_PER_SEC, 30 * USEC_PER_SE
 #define SWEEP_LOOKS_MAX  32
 
 /* One that came so late, with the server away, is followed by another. */
-#define SWEEP_LATE_USEC   (5 * USEC_PER_SEC)
+#define SWEEP_LATE_USEC (5 * USEC_PER_SEC)
+/* A server's poll of many tasks was seen to take a second from the first to the last. */
+#define SWEEP_RIPE_USEC   (5 * USEC_PER_SEC)
 #define SWEEP_AGAIN_USEC  (5 * USEC_PER_SEC)
 #define SWEEP_FAILED_USEC (2 * USEC_PER_SEC)
 
@@ -47,7 +52,9 @@ typedef struct Stray {
         ListLink link;
         ConductorSubscription *subscription; /* counted */
         int64_t poll_count;
-        bool known; /* by now */
+        uint64_t barrier; /* the last call that was under way when it was found */
+        usec_t ripe_usec; /* not looked at before */
+        bool known;       /* by now */
         char *id;
 } Stray;
 
@@ -57,8 +64,7 @@ struct ConductorSweep {
         ListLink suspicions;
         Suspicion *subject; /* of the search under way; NULL: none */
         unsigned n_pages;   /* of it, done */
-        ListLink strays;    /* that wait for calls under way */
-        uint64_t barrier;   /* the last of those calls */
+        ListLink strays;    /* that wait for calls under way, or to be ripe; the oldest first */
         bool refused;       /* the server does not search */
 };
 
@@ -119,7 +125,8 @@ static void arm(Conductor *conductor)
         usec_t now = clock_monotonic_usec(), wake = USEC_INFINITY;
 
         if (!list_is_empty(&sweep->strays))
-                wake = usec_add(now, SWEEP_WAIT_USEC);
+                wake = MAX(LIST_FIRST(&sweep->strays, Stray, link)->ripe_usec,
+                           usec_add(now, SWEEP_WAIT_USEC));
         if (!sweep->subject && server_may_send(conductor->server))
                 LIST_FOREACH (i, &sweep->suspicions) {
                         wake = MIN(wake, first_due(LIST_ENTRY(i, Suspicion, link)));
@@ -144,6 +151,17 @@ static Stray *stray_free(Stray *stray)
 }
 DEFINE_CLEANUP(Stray *, stray_free);
 
+static bool is_stray(const struct ConductorSweep *sweep, const TaskView *view)
+{
+        LIST_FOREACH (i, (ListLink *)&sweep->strays) {
+                const Stray *stray = LIST_ENTRY(i, Stray, link);
+
+                if (stray->poll_count == view->poll_count && slice_is(view->id, stray->id))
+                        return true;
+        }
+        return false;
+}
+
 static int add_stray(struct ConductorSweep *sweep, ConductorSubscription *subscription,
                      const TaskView *view)
 {
@@ -154,6 +172,8 @@ static int add_stray(struct ConductorSweep *sweep, ConductorSubscription *subscr
         *stray = (Stray){
                 .subscription = conductor_subscription_ref(subscription),
                 .poll_count = view->poll_count,
+                .barrier = UINT64_MAX,
+                .ripe_usec = usec_add(clock_monotonic_usec(), SWEEP_RIPE_USEC),
                 .id = strndup(view->id.data, view->id.size),
         };
         if (!stray->id) {
@@ -290,17 +310,27 @@ static void on_look(void *userdata, Verdict verdict, const TaskView *view)
                 hand_back(conductor, stray, view);
 }
 
-/* Those that no call under way can bring any more are read once more, each by itself. */
+/* Those that are ripe, and that no call under way can bring any more, are read once more, each by
+ * itself. */
 static void look_at_strays(Conductor *conductor)
 {
         struct ConductorSweep *sweep = conductor->sweep;
+        usec_t now = clock_monotonic_usec();
+        ListLink ripe = LIST_INIT(ripe);
 
-        if (list_is_empty(&sweep->strays) || sweep->subject ||
-            fetch_is_under_way(conductor, sweep->barrier))
-                return;
-        drop_known(conductor, &sweep->strays);
         while (!list_is_empty(&sweep->strays)) {
                 Stray *stray = LIST_FIRST(&sweep->strays, Stray, link);
+
+                if (stray->ripe_usec > now || fetch_is_under_way(conductor, stray->barrier))
+                        break;
+                list_remove(&stray->link);
+                list_append(&ripe, &stray->link);
+        }
+        if (list_is_empty(&ripe))
+                return;
+        drop_known(conductor, &ripe);
+        while (!list_is_empty(&ripe)) {
+                Stray *stray = LIST_FIRST(&ripe, Stray, link);
 
                 list_remove(&stray->link);
                 if (look_at(conductor, stray->id, on_look, stray) < 0)
@@ -374,7 +404,7 @@ static int take_page(Conductor *conductor, Slice body)
                 n++;
                 if (task_view_parse(row, &view) < 0 ||
                     !task_view_is_held_by(&view, subscription->worker_id) || !is_plain(view.id) ||
-                    conductor_find_task(conductor, view.id))
+                    conductor_find_task(conductor, view.id) || is_stray(sweep, &view))
                         continue;
                 if (add_stray(sweep, subscription, &view) < 0)
                         return -ENOMEM;
@@ -415,7 +445,12 @@ static void on_search(ServerCall *call, Verdict verdict, const HttpAnswer *answe
                           "an answer that never comes wait for their response timeout",
                           conductor->source.name);
         sweep->refused = n == -EBADMSG;
-        sweep->barrier = conductor->n_fetches;
+        LIST_FOREACH (i, &sweep->strays) {
+                Stray *stray = LIST_ENTRY(i, Stray, link);
+
+                if (stray->barrier == UINT64_MAX)
+                        stray->barrier = conductor->n_fetches;
+        }
         if (n == SWEEP_PAGE && ++sweep->n_pages < SWEEP_PAGES_MAX && start_search(conductor) >= 0)
                 return;
         end_search(conductor, n == -ENOMEM ? again : 0);
@@ -443,9 +478,7 @@ void sweep_run(Conductor *conductor)
         Suspicion *due;
 
         look_at_strays(conductor);
-        /* the strays of one search at a time: they share a barrier */
-        if (!sweep->subject && list_is_empty(&sweep->strays) &&
-            server_may_send(conductor->server) && (due = find_due(sweep, now))) {
+        if (!sweep->subject && server_may_send(conductor->server) && (due = find_due(sweep, now))) {
                 list_remove(&due->link);
                 take_due(due, now);
                 sweep->subject = due;

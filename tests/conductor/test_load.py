@@ -11,8 +11,11 @@ import conductor
 import harness
 
 N_WORKFLOWS = 2000
-# More writers at a time and the server's SQLite fails whole workflows.
-N_STARTERS = 3
+# With more writers at a time the server's SQLite fails more workflows at their start.
+N_STARTERS = 2
+# Those that it fails, it fails before any worker has to do with them; they are started again.
+N_SERVER_FAULTS_MAX = 20
+SERVER_FAULT = "Error scheduling tasks"
 EXAMPLES = os.path.join(harness.SOURCE_ROOT, "conf", "examples")
 LIBRARIES = os.environ.get("YARDMASTER_TEST_EXAMPLES", "")
 PATIENCE = harness.TIMEOUT * 5
@@ -23,6 +26,20 @@ class Load(conductor.Case):
         """Workflow ids in the order of (name, input)."""
         with concurrent.futures.ThreadPoolExecutor(N_STARTERS) as executor:
             return list(executor.map(lambda order: self.api.start(*order), orders))
+
+    def wait_each(self, orders, ids):
+        """The task of each workflow, completed at the first try."""
+        n_faults = 0
+        for order, workflow_id in zip(orders, ids):
+            while SERVER_FAULT in (workflow := self.api.wait_workflow(workflow_id, None, PATIENCE)).get(
+                    "reasonForIncompletion", ""):
+                n_faults += 1
+                workflow_id = self.api.start(*order)
+            self.assertEqual(workflow["status"], "COMPLETED", workflow)
+            [task] = workflow["tasks"]
+            self.assertEqual(task["retryCount"], 0)
+            yield task
+        self.assertLessEqual(n_faults, N_SERVER_FAULTS_MAX)
 
     def test_three_kinds_of_handlers(self):
         kinds = {"file-size": "path", "count": "path", "hash": "text"}
@@ -46,10 +63,9 @@ class Load(conductor.Case):
             orders.append((names[kind], given))
             expected.append(output)
         daemon.start()
-        for workflow_id, output in zip(self.start_all(orders), expected):
-            [task] = self.api.wait_workflow(workflow_id, timeout=PATIENCE)["tasks"]
+        for task, output in zip(self.wait_each(orders, self.start_all(orders)), expected, strict=True):
             self.assertEqual({**task["outputData"], **output}, task["outputData"])
-            self.assertEqual((task["retryCount"], task["pollCount"]), (0, 1))
+            self.assertEqual(task["pollCount"], 1)
 
     @staticmethod
     def order(daemon, kind, number):
@@ -97,10 +113,8 @@ class Load(conductor.Case):
         daemon.ctl("reload")
         starter.join()
         self.assertGreater(step, 5)
-        for number, workflow_id in enumerate(ids):
-            [task] = self.api.wait_workflow(workflow_id, timeout=PATIENCE)["tasks"]
+        for number, task in enumerate(self.wait_each(orders, ids)):
             self.assertEqual(task["outputData"]["echo"], number)
-            self.assertEqual(task["retryCount"], 0)
         ended = [line["taskId"] for line in daemon.witnessed(event="end")]
         self.assertEqual(len(ended), len(set(ended)), "none ran twice")
 
