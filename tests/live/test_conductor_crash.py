@@ -161,8 +161,9 @@ class Chaos(ConductorCase):
             told = {tuple(line.split()[:3]) for line in file if line.strip()}
         poisoned = [task for task in stub.wrong() if "3 daemons" in task.get("reasonForIncompletion", "")]
         self.assertEqual([], [task for task in stub.wrong() if task not in poisoned])
-        self.assertLess(len(poisoned), 5)
         counts = stub.counts()
+        # a task that came back may meet two more crashes
+        self.assertLess(len(poisoned), 3 + counts["handedBack"] / 20)
         self.assertEqual((0, 0, 0), tuple(counts[name] for name in ("IN_PROGRESS", "undecided", "retries")))
         for task in stub.call("GET", "/stub/tasks", limit=100_000)["tasks"]:
             if task["status"] == "COMPLETED":
