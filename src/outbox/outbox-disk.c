@@ -296,9 +296,9 @@ void disk_on_synced(Outbox *outbox, int error)
                 if (!journal_is_synced(outbox->journal, entry->segment, entry->offset))
                         break;
                 list_remove(&entry->of_disk);
-                if (entry->pin == entry->segment)
-                        continue;
-                entry->pin = entry->segment;
+                /* what is not to be trusted replaces nothing; it is written anew */
+                if (entry->segment->number >= outbox->move_before)
+                        entry->pin = entry->segment;
                 list_remove(&entry->of_segment);
                 list_append(&entry->pin->live, &entry->of_segment);
         }
