@@ -299,7 +299,8 @@ static int start_call(ConductorSend *send, SendItem *item, SendStep step)
         call->item = item;
         send->n_running++;
         if (step == SEND_UPDATE_V2) {
-                call->until_usec = usec_add(clock_monotonic_usec(), call->timeout_usec);
+                (void)sd_event_now(send->conductor->event, CLOCK_MONOTONIC, &call->until_usec);
+                call->until_usec = usec_add(call->until_usec, call->timeout_usec);
                 fetch_begin(send->conductor, &call->mark);
         }
         return 0;

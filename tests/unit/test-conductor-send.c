@@ -140,7 +140,7 @@ START_TEST(test_v2_brings_next)
         ck_assert_uint_eq(f.subscription.n_reserved, 1);
         f.subscription.credit = 1; /* the place that is free now */
         offer();
-        ck_assert_uint_gt(send_busy_until_usec(&f.conductor), clock_monotonic_usec());
+        ck_assert_uint_gt(send_busy_until_usec(&f.conductor), 0);
         answer(UPDATE_V2, VERDICT_DONE, 200, "{\"taskId\":\"next\"}");
         assert_over(1, 0);
         ck_assert_str_eq(f.taken, "{\"taskId\":\"next\"}");
