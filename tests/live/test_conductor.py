@@ -3,6 +3,7 @@
 """How results reach a Conductor server: every outcome, hand-backs, a server that refuses or is away."""
 
 import signal
+import time
 import urllib.request
 
 import harness
@@ -104,6 +105,22 @@ class Stop(ConductorCase):
         daemon.start()
         stub.wait("settled", timeout=5)
         self.assertEqual({2}, {stub.task(task)["pollCount"] for task in tasks})
+        self.assertEqual(0, stub.counts()["retries"])
+
+    def test_an_overdue_poll_time_out_is_not_set_off(self):
+        stub = self.stub()
+        stub.define("work", pollTimeoutSeconds=1, retryCount=1, retryDelaySeconds=0)
+        daemon = self.daemon(stub, top='drain_timeout = "0s";', pool='workers = 1; stop_timeout = "100ms";')
+        task = stub.create("work", 1, input={"gate": "gate"})[0]
+        since = time.monotonic()
+        self.wait_runs(daemon, 1)
+        eventually(lambda: time.monotonic() > since + 2.5, "it is overdue")
+        self.stop(daemon)
+        self.assertEqual(("SCHEDULED", 1), tuple(stub.task(task)[name] for name in ("status", "handedBack")))
+        self.open_gate(daemon)
+        daemon.start()
+        stub.wait("settled", timeout=10)
+        self.assertEqual(("COMPLETED", 2), tuple(stub.task(task)[name] for name in ("status", "pollCount")))
         self.assertEqual(0, stub.counts()["retries"])
 
     def test_results_are_delivered_first(self):
