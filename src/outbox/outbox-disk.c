@@ -254,23 +254,19 @@ static usec_t first_unsynced_due(const Outbox *outbox, usec_t now)
         return usec_add(now, OUTBOX_SYNC_USEC - MIN(age_msec * USEC_PER_MSEC, OUTBOX_SYNC_USEC));
 }
 
-static void try_again(Outbox *outbox, usec_t now)
+static void allow_again(Outbox *outbox, usec_t now)
 {
         outbox->retry_usec = usec_add(now, RETRY_USEC);
-        if (outbox->must_renew) {
+        if (outbox->must_renew)
                 journal_renew(outbox->journal, outbox->must_rewrite);
-                return;
-        }
-        outbox->is_blocked = false;
-        disk_work(outbox);
+        else
+                outbox->is_blocked = false;
 }
 
 void disk_on_time(Outbox *outbox, usec_t now)
 {
         if (outbox->is_blocked && now >= outbox->retry_usec)
-                try_again(outbox, now);
-        if (now >= outbox->flush_by_usec)
-                disk_work(outbox);
+                allow_again(outbox, now);
         if (first_unsynced_due(outbox, now) <= now)
                 (void)journal_sync(outbox->journal); /* out of memory: with the next timer */
 }

@@ -166,7 +166,7 @@ typedef enum DiskError {
 void disk_set_error(Outbox *outbox, int error, DiskError kind);
 /* Writes what has gathered, and does what follows from it. */
 void disk_work(Outbox *outbox);
-/* What is due: syncs, tries again. */
+/* What is due: syncs, lets it be tried again. A pass follows. */
 void disk_on_time(Outbox *outbox, usec_t now);
 usec_t disk_next_usec(const Outbox *outbox);
 void disk_on_synced(Outbox *outbox, int error);

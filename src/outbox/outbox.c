@@ -87,10 +87,11 @@ int outbox_on_timer(sd_event_source *source, uint64_t due_usec, void *userdata)
         outbox->timer_usec = USEC_INFINITY;
         offer_due(outbox, now);
         disk_on_time(outbox, now);
+        (void)outbox_on_pass(source, userdata);
         outbox_set_timer(outbox, disk_next_usec(outbox));
         if (outbox->n_postponed > 0)
                 outbox_set_timer(outbox, outbox->postponed[0].due_usec);
-        return outbox_on_pass(source, userdata);
+        return 0;
 }
 
 /* The way of an entry */
