@@ -8,7 +8,8 @@
  *   conductor-take.c      an answer with tasks → ConductorTask, HELD in the outbox → the pool
  *   conductor-result.c    Outcome → body of the update (pure)
  *   conductor-settle.c    settle, release: what the pool says → WAITING in the outbox
- *   conductor-send.c      WAITING → the server: update, update-v2, log lines; again until accepted
+ *   conductor-send.c      WAITING → the server: update, update-v2, log lines; again until accepted;
+ *                         -verdict.c: what its answers mean; -upload.c: outputs over its limit
  *   conductor-clock.c     one timer for all tasks in hand; conductor-lease.c extends their leases
  *   conductor-fetch.c     which calls that may bring tasks are under way
  *   conductor-view.c      what the server says about a task (pure)
@@ -66,7 +67,8 @@ typedef struct SendItem {
         bool tried;                 /* was sent before */
         bool uncertain;             /* the server may have acted on an earlier try */
         bool read;                  /* was read after that: still ours */
-        bool plain;                 /* update-v2 was refused */
+        bool plain;                 /* update-v2 was 404 */
+        bool no_path;               /* and the server said that it knows no such call */
         bool stored;                /* accepted; its workflow is still to be decided */
 } SendItem;
 

@@ -46,7 +46,8 @@ typedef struct ConductorSend {
         ListLink idle[_SEND_STEP_MAX];
         ListLink running;
         unsigned n_running;
-        uint64_t n_accepted; /* updates and log lines, ever */
+        uint64_t n_accepted;   /* updates and log lines, ever */
+        unsigned n_without_v2; /* results that went by the plain update after update-v2 was 404 */
 
         ListLink later; /* ConductorTask by link: conductor_settle_later */
         sd_event_source *later_source;

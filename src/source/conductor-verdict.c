@@ -9,6 +9,9 @@
 /* Of what a server says, in a dead letter. */
 #define MESSAGE_MAX 512
 
+/* So many results in a row that were accepted by the plain update after a 404 of another's. */
+#define WITHOUT_V2_MAX 5
+
 /* How many times outbox.attempts a doubtful result is tried while the server accepts none. */
 #define ALONE_FACTOR 10
 
@@ -143,17 +146,27 @@ static void bury_answered(SendItem *item, const HttpAnswer *answer)
 
 /* Updates */
 
+/* A 404 may be a proxy's, whose server is just being replaced. */
+static void note_without_v2(const SendItem *item)
+{
+        Conductor *conductor = item->conductor;
+
+        conductor->send->n_without_v2++;
+        if (!item->no_path && conductor->send->n_without_v2 < WITHOUT_V2_MAX)
+                return;
+        conductor->has_update_v2 = false;
+        log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
+                  "source %s: the server has no update-v2: results go by the plain update",
+                  conductor->source.name);
+}
+
 static void on_accepted(SendItem *item)
 {
         Conductor *conductor = item->conductor;
 
         conductor->send->n_accepted++;
-        if (item->plain && conductor->has_update_v2) {
-                conductor->has_update_v2 = false;
-                log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
-                          "source %s: the server has no update-v2: results go by the plain update",
-                          conductor->source.name);
-        }
+        if (item->plain && conductor->has_update_v2)
+                note_without_v2(item);
         if (!item->uncertain || item->entry->kind == MESSAGE_LOG) {
                 accept(item);
                 return;
@@ -228,12 +241,14 @@ static void on_update_v2(SendItem *item, Verdict verdict, const HttpAnswer *answ
         ConductorSubscription *subscription = item->holding->subscription;
 
         if (verdict == VERDICT_DONE && take_next(item, answer)) {
+                item->conductor->send->n_without_v2 = 0;
                 on_accepted(item);
                 return;
         }
         send_unreserve(item);
         if (may_lack_v2(answer)) {
                 item->plain = true;
+                item->no_path = answer->status == 405 || answer_is_no_such_path(answer);
                 send_again(item);
                 return;
         }

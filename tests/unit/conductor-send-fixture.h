@@ -136,6 +136,11 @@ void answer_explain(const HttpAnswer *answer, char *text, size_t size)
                        answer->body.size > 0 ? answer->body.data : "");
 }
 
+bool answer_is_no_such_path(const HttpAnswer *answer)
+{
+        return slice_is(answer->body, "no such path");
+}
+
 /* The one running call of that path, or NULL. */
 static inline ServerCall *running(const char *path)
 {

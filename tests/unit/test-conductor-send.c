@@ -190,15 +190,20 @@ START_TEST(test_v2_not_for_all)
 }
 END_TEST
 
-START_TEST(test_v2_missing)
+static void settle_without_v2(const char *id, Verdict verdict, unsigned status, const char *body)
 {
-        settle("t", COMPLETED);
+        settle(id, COMPLETED);
         f.subscription.credit = 1;
         offer();
-        answer(UPDATE_V2, VERDICT_MISSING, 404, "{}");
+        answer(UPDATE_V2, verdict, status, body);
         ck_assert_uint_eq(f.subscription.n_reserved, 0);
         ck_assert(f.conductor.has_update_v2);
-        answer(UPDATE, VERDICT_DONE, 200, "t");
+        answer(UPDATE, VERDICT_DONE, 200, id);
+}
+
+START_TEST(test_v2_missing)
+{
+        settle_without_v2("t", VERDICT_MISSING, 404, "no such path");
         assert_over(1, 0);
         ck_assert(!f.conductor.has_update_v2);
         ck_assert_uint_eq(f.n_suspects, 0);
@@ -207,6 +212,28 @@ START_TEST(test_v2_missing)
         offer();
         answer(UPDATE, VERDICT_DONE, 200, "u");
         assert_over(2, 0);
+}
+END_TEST
+
+START_TEST(test_v2_wrong_method)
+{
+        settle_without_v2("t", VERDICT_REFUSED, 405, "");
+        ck_assert(!f.conductor.has_update_v2);
+}
+END_TEST
+
+/* Another's 404 counts when it comes again and again. */
+START_TEST(test_v2_behind_a_proxy)
+{
+        for (unsigned i = 0; i < 4; i++)
+                settle_without_v2("t", VERDICT_AWAY, 404, "<html>");
+        settle("u", COMPLETED);
+        offer();
+        answer(UPDATE_V2, VERDICT_DONE, 204, NULL);
+        for (unsigned i = 0; i < 5; i++)
+                settle_without_v2("v", VERDICT_AWAY, 404, "<html>");
+        ck_assert(!f.conductor.has_update_v2);
+        assert_over(10, 0);
 }
 END_TEST
 
@@ -429,6 +456,7 @@ UNIT_MAIN_WITH("conductor-send", fixture_setup, fixture_teardown, test_update,
                test_failed_and_put_back, test_put_back_poll_timeout, test_release,
                test_hand_back_unseen, test_connections, test_logs_after_update, test_v2_brings_next,
                test_v2_brings_nothing, test_v2_without_room, test_v2_not_for_all, test_v2_missing,
-               test_v2_task_missing, test_v2_unanswered, test_v2_unreadable, test_v2_never_sent,
-               test_unwanted, test_gone, test_settled_twice, test_no_memory, test_upload,
-               test_upload_nowhere, test_end_in_the_middle);
+               test_v2_wrong_method, test_v2_behind_a_proxy, test_v2_task_missing,
+               test_v2_unanswered, test_v2_unreadable, test_v2_never_sent, test_unwanted, test_gone,
+               test_settled_twice, test_no_memory, test_upload, test_upload_nowhere,
+               test_end_in_the_middle);
