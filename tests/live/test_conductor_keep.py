@@ -4,6 +4,7 @@
 answer was lost, handed back when the daemon goes."""
 
 import contextlib
+import os
 import signal
 import time
 import unittest
@@ -11,6 +12,9 @@ import unittest
 import harness
 from harness import Daemon, eventually
 from stub import Stub
+
+# It hangs, or not, as the input says ("do").
+LIBRARY = os.environ.get("YARDMASTER_TEST_LIBRARY", "")
 
 # Persistent. Writes "start ID PID" and "cancel ID" to the file "events"; sleeps on a thread of its own, so that
 # cancel is read; "stop" makes it stop itself (SIGSTOP) over the task.
@@ -64,9 +68,15 @@ def source(stub, name="prod", **keys):
     return f'sources: {{ {name}: {{ type = "conductor"; url = "{stub.url}";{settings(keys)} }}; }};\n'
 
 
+HANDLERS = {
+    "persistent": 'mode = "persistent"; command = "@DIR@/handler";',
+    "per-task": 'mode = "per-task"; command = "@DIR@/script";',
+    "library": f'library = "{LIBRARY}";',
+}
+
+
 def pool(name="work", mode="persistent", **keys):
-    command = "handler" if mode == "persistent" else "script"
-    return (f'pools: {{ {name}: {{ source = "prod"; handler = {{ mode = "{mode}"; command = "@DIR@/{command}"; }};'
+    return (f'pools: {{ {name}: {{ source = "prod"; handler = {{ {HANDLERS[mode]} }};'
             f" stop_timeout = \"1s\";{settings(keys)} }}; }};\n")
 
 
@@ -173,7 +183,7 @@ class Lease(Keep):
         """A handler that hangs is ended by its worker, and the task FAILED by us, not by the server."""
         stub = self.stub("--response-timeout=2")
         stub.define("work", retryCount=0, responseTimeoutSeconds=2)
-        task, = stub.create("work", 1, input={"stop": True, "sleep": 1})
+        task, = stub.create("work", 1, input={"stop": True, "sleep": 1, "do": "hang-hard"})
         daemon = self.daemon(source(stub) + pool(mode=mode, **keys))
         eventually(lambda: stub.counts()["FAILED"] == 1, "the task FAILED")
         self.assertEqual(stub.counts()["TIMED_OUT"], 0)
@@ -189,6 +199,12 @@ class Lease(Keep):
 
     def test_hung_persistent_worker_with_task_timeout(self):
         self.hangs("persistent", task_timeout='"3s"')
+
+    def test_hung_library_with_watchdog(self):
+        self.hangs("library", watchdog='"2s"', task_timeout='"infinity"')
+
+    def test_hung_library_with_task_timeout(self):
+        self.hangs("library", task_timeout='"3s"')
 
     def test_hung_per_task_command(self):
         self.hangs("per-task", task_timeout='"3s"')
@@ -360,16 +376,17 @@ class Drain(Keep):
         self.assertEqual((counts["retries"], counts["handedBack"]), (0, handed_back))
 
     def test_an_open_poll_is_waited_out(self):
-        """And what it brings after the deadline goes back."""
+        """Longer than the daemon waits for anything of its own; and what it brings goes back."""
         stub = self.stub("--response-timeout=600")
         daemon = self.prepare('drain_timeout = "100ms";\n' + source(stub)
                               + pool(concurrency=20, poll_timeout='"5s"')).start()
         stub.wait("polls")
-        fault = stub.fault("slow", "/api/tasks/poll/*", delayMsec=4000)
+        fault = stub.fault("slow", "/api/tasks/poll/*", delayMsec=11_500)
         stub.create("work", 11)
         eventually(lambda: stub.faults()[fault]["fired"] == 1, "the slow poll has begun")
         stub.wait("completed", 1)
         self.assertEqual(daemon.stop(), 0)
+        self.assertNotIn("killing what still runs", daemon.log.text())
         self.assertEqual(stub.counts()["IN_PROGRESS"], 0)
         self.assertEqual(stub.counts()["SCHEDULED"], 10)
         self.assertEqual(stub.counts()["COMPLETED"], 1)
