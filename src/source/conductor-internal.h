@@ -15,7 +15,8 @@
  *   conductor-view.c      what the server says about a task (pure)
  *   conductor-watch.c     asks which of the tasks that run longer are still wanted
  *   conductor-look.c      reads single tasks as the server has them, not many a second
- *   conductor-sweep.c     finds tasks that were handed out in an answer that was never read
+ *   conductor-sweep.c     finds tasks that were handed out in an answer that was never read;
+ *                         conductor-stray.c hands them back
  *   conductor-recover.c   tasks that a dead predecessor had in hand
  *   conductor-payload.c   inputs and outputs in external storage; -transfer.c: the way of one
  *   conductor-depth.c     how many tasks wait at the server

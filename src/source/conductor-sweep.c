@@ -9,14 +9,9 @@
  *   suspicion ──due──▶ search, page by page ──strays──▶ calls under way have ended ──▶ look ─▶ hand
  *                                                                                       back
  *
- * A stray is what we do not know of. One that a poll is just bringing looks the same: so it has to
- * be unknown, and to be the same handing out, when every call that was under way at the search has
- * been answered and taken. One that a cut-off poll is just bringing, to nobody, looks the same,
- * too: the server shows its tasks as in progress one by one, and takes their messages out of its
- * queue at the end. A hand-back in between is lost with the message, and the task waits for ever
- * (measured): so it has to be the same handing out after SWEEP_RIPE_USEC. */
+ * conductor-stray.c says which of them are none. */
 
-#include "source/conductor-internal.h"
+#include "source/conductor-sweep.h"
 
 #include <stdio.h>
 #include "base/log.h"
@@ -28,9 +23,7 @@ static const usec_t look_delays_usec[] = { 0, 5 * USEC_PER_SEC, 30 * USEC_PER_SE
 #define SWEEP_LOOKS_MAX  32
 
 /* One that came so late, with the server away, is followed by another. */
-#define SWEEP_LATE_USEC (5 * USEC_PER_SEC)
-/* A server's poll of many tasks was seen to take a second from the first to the last. */
-#define SWEEP_RIPE_USEC   (5 * USEC_PER_SEC)
+#define SWEEP_LATE_USEC   (5 * USEC_PER_SEC)
 #define SWEEP_AGAIN_USEC  (5 * USEC_PER_SEC)
 #define SWEEP_FAILED_USEC (2 * USEC_PER_SEC)
 
@@ -38,34 +31,11 @@ static const usec_t look_delays_usec[] = { 0, 5 * USEC_PER_SEC, 30 * USEC_PER_SE
 #define SWEEP_PAGE      100
 #define SWEEP_PAGES_MAX 20
 
-/* How often it is seen whether the calls under way have ended. */
-#define SWEEP_WAIT_USEC (20 * USEC_PER_MSEC)
-
-typedef struct Suspicion {
+struct Suspicion {
         ListLink link;
         ConductorSubscription *subscription; /* counted */
         usec_t due_usec[SWEEP_LOOKS_MAX];
         size_t n_due;
-} Suspicion;
-
-typedef struct Stray {
-        ListLink link;
-        ConductorSubscription *subscription; /* counted */
-        int64_t poll_count;
-        uint64_t barrier; /* the last call that was under way when it was found */
-        usec_t ripe_usec; /* not looked at before */
-        bool known;       /* by now */
-        char *id;
-} Stray;
-
-struct ConductorSweep {
-        sd_event_source *timer;
-        ServerCall *search;
-        ListLink suspicions;
-        Suspicion *subject; /* of the search under way; NULL: none */
-        unsigned n_pages;   /* of it, done */
-        ListLink strays;    /* that wait for calls under way, or to be ripe; the oldest first */
-        bool refused;       /* the server does not search */
 };
 
 /* When to look: pure */
@@ -122,11 +92,8 @@ static void suspicion_free(Suspicion *suspicion)
 static void arm(Conductor *conductor)
 {
         struct ConductorSweep *sweep = conductor->sweep;
-        usec_t now = clock_monotonic_usec(), wake = USEC_INFINITY;
+        usec_t wake = stray_wake_usec(conductor);
 
-        if (!list_is_empty(&sweep->strays))
-                wake = MAX(LIST_FIRST(&sweep->strays, Stray, link)->ripe_usec,
-                           usec_add(now, SWEEP_WAIT_USEC));
         if (!sweep->subject && server_may_send(conductor->server))
                 LIST_FOREACH (i, &sweep->suspicions) {
                         wake = MIN(wake, first_due(LIST_ENTRY(i, Suspicion, link)));
@@ -135,207 +102,6 @@ static void arm(Conductor *conductor)
                 (void)sd_event_source_set_time(sweep->timer, wake);
         (void)sd_event_source_set_enabled(sweep->timer,
                                           wake < USEC_INFINITY ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
-}
-
-/* Strays */
-
-static Stray *stray_free(Stray *stray)
-{
-        if (!stray)
-                return NULL;
-        list_remove(&stray->link);
-        (void)conductor_subscription_unref(stray->subscription);
-        free(stray->id);
-        free(stray);
-        return NULL;
-}
-DEFINE_CLEANUP(Stray *, stray_free);
-
-static bool is_stray(const struct ConductorSweep *sweep, const TaskView *view)
-{
-        LIST_FOREACH (i, (ListLink *)&sweep->strays) {
-                const Stray *stray = LIST_ENTRY(i, Stray, link);
-
-                if (stray->poll_count == view->poll_count && slice_is(view->id, stray->id))
-                        return true;
-        }
-        return false;
-}
-
-static int add_stray(struct ConductorSweep *sweep, ConductorSubscription *subscription,
-                     const TaskView *view)
-{
-        Stray *stray = malloc(sizeof(*stray));
-
-        if (!stray)
-                return -ENOMEM;
-        *stray = (Stray){
-                .subscription = conductor_subscription_ref(subscription),
-                .poll_count = view->poll_count,
-                .barrier = UINT64_MAX,
-                .ripe_usec = usec_add(clock_monotonic_usec(), SWEEP_RIPE_USEC),
-                .id = strndup(view->id.data, view->id.size),
-        };
-        if (!stray->id) {
-                (void)stray_free(stray);
-                return -ENOMEM;
-        }
-        list_append(&sweep->strays, &stray->link);
-        return 0;
-}
-
-static void match_entry(OutboxEntry *entry, void *userdata)
-{
-        ListLink *strays = userdata;
-
-        LIST_FOREACH (i, strays) {
-                Stray *stray = LIST_ENTRY(i, Stray, link);
-
-                stray->known |= streq(stray->id, entry->id);
-        }
-}
-
-/* In a pool's hands, or with a message about it on its way. */
-static void drop_known(Conductor *conductor, ListLink *strays)
-{
-        outbox_visit(conductor->outbox, match_entry, strays);
-        LIST_FOREACH_SAFE (i, strays) {
-                Stray *stray = LIST_ENTRY(i, Stray, link);
-
-                if (stray->known || conductor_find_task(conductor, slice_from_string(stray->id)))
-                        (void)stray_free(stray);
-        }
-}
-
-static bool is_unknown(Conductor *conductor, Stray *stray)
-{
-        ListLink alone = LIST_INIT(alone);
-        bool known;
-
-        list_append(&alone, &stray->link);
-        outbox_visit(conductor->outbox, match_entry, &alone);
-        known = stray->known || conductor_find_task(conductor, slice_from_string(stray->id));
-        list_remove(&stray->link);
-        return !known;
-}
-
-static const char *type_of(const ConductorSubscription *subscription, const TaskView *view)
-{
-        STRV_FOREACH (type, subscription->types)
-                if (view->type.data && json_key_is(view->type, *type))
-                        return *type;
-        return NULL;
-}
-
-/* Hand back */
-
-static bool is_plain(Slice text)
-{
-        return !text.data || !memchr(text.data, '\\', text.size);
-}
-
-static int append_bodies(const Stray *stray, const TaskView *view, const char *type, Buffer *head,
-                         Buffer *body)
-{
-        const MessageHead message = {
-                .workflow_id = view->workflow_id,
-                .type = slice_from_string(type),
-                .domain = view->domain,
-                .worker_id = slice_from_string(stray->subscription->worker_id),
-                .poll_count = view->poll_count,
-        };
-        int64_t delay = hand_back_delay_sec(clock_epoch_msec(), view->scheduled_msec,
-                                            view->poll_timeout_sec);
-        int r = message_head_append(head, &message);
-
-        return r < 0 ? r : hand_back_append(body, &message, stray->id, view->output, delay);
-}
-
-static int put_back(Conductor *conductor, const Stray *stray, const TaskView *view,
-                    const char *type)
-{
-        Buffer head = BUFFER_NULL(OUTBOX_HEAD_MAX), body = BUFFER_NULL(HTTP_ANSWER_MAX);
-        OutboxEntry *entry;
-        int r = append_bodies(stray, view, type, &head, &body);
-
-        if (r >= 0)
-                r = outbox_hold(conductor->outbox, stray->id, buffer_slice(&head), &entry);
-        if (r >= 0) {
-                /* it never ran: what is remembered of daemons that died over it stays so */
-                r = outbox_put(conductor->outbox, entry, MESSAGE_HAND_BACK, buffer_slice(&body),
-                               entry->n_crashes > 0);
-                if (r < 0)
-                        outbox_forget(conductor->outbox, entry);
-        }
-        buffer_deinit(&head);
-        buffer_deinit(&body);
-        return r;
-}
-
-static void hand_back(Conductor *conductor, const Stray *stray, const TaskView *view)
-{
-        ConductorSubscription *subscription = stray->subscription;
-        const char *type = type_of(subscription, view);
-        const LogFields fields = {
-                .pool = subscription->pool,
-                .task_id = stray->id,
-                .task_type = type,
-                .status = "HANDED_BACK",
-        };
-        int r;
-
-        if (!type || !view->workflow_id.data || !is_plain(view->workflow_id) ||
-            !is_plain(view->domain))
-                return;
-        r = put_back(conductor, stray, view, type);
-        if (r < 0) {
-                log_full(LOG_ERR, r, &fields,
-                         "cannot hand back task %s (%s), its response timeout will: %m", stray->id,
-                         type);
-                return;
-        }
-        subscription->status.n_handed_back++;
-        log_event(LOG_NOTICE, &fields,
-                  "task %s (%s) handed back: it was given to us in an answer that never came",
-                  stray->id, type);
-}
-
-static void on_look(void *userdata, Verdict verdict, const TaskView *view)
-{
-        _cleanup_(stray_freep) Stray *stray = userdata;
-        Conductor *conductor = stray->subscription->conductor;
-
-        if (view && task_view_is_held_by(view, stray->subscription->worker_id) &&
-            view->poll_count == stray->poll_count && is_unknown(conductor, stray))
-                hand_back(conductor, stray, view);
-}
-
-/* Those that are ripe, and that no call under way can bring any more, are read once more, each by
- * itself. */
-static void look_at_strays(Conductor *conductor)
-{
-        struct ConductorSweep *sweep = conductor->sweep;
-        usec_t now = clock_monotonic_usec();
-        ListLink ripe = LIST_INIT(ripe);
-
-        while (!list_is_empty(&sweep->strays)) {
-                Stray *stray = LIST_FIRST(&sweep->strays, Stray, link);
-
-                if (stray->ripe_usec > now || fetch_is_under_way(conductor, stray->barrier))
-                        break;
-                list_remove(&stray->link);
-                list_append(&ripe, &stray->link);
-        }
-        if (list_is_empty(&ripe))
-                return;
-        drop_known(conductor, &ripe);
-        while (!list_is_empty(&ripe)) {
-                Stray *stray = LIST_FIRST(&ripe, Stray, link);
-
-                list_remove(&stray->link);
-                if (look_at(conductor, stray->id, on_look, stray) < 0)
-                        (void)stray_free(stray);
-        }
 }
 
 /* Search */
@@ -349,7 +115,7 @@ static bool is_searchable(const char *type)
  * of them cannot be written in a query. */
 int sweep_query_append(Buffer *buffer, char *const *types)
 {
-        int r = buffer_append_string(buffer, "status=IN_PROGRESS");
+        int r = buffer_append_string(buffer, "status IN (IN_PROGRESS)");
 
         STRV_FOREACH (type, types)
                 if (!is_searchable(*type))
@@ -403,10 +169,10 @@ static int take_page(Conductor *conductor, Slice body)
 
                 n++;
                 if (task_view_parse(row, &view) < 0 ||
-                    !task_view_is_held_by(&view, subscription->worker_id) || !is_plain(view.id) ||
-                    conductor_find_task(conductor, view.id) || is_stray(sweep, &view))
+                    !task_view_is_held_by(&view, subscription->worker_id) ||
+                    conductor_find_task(conductor, view.id))
                         continue;
-                if (add_stray(sweep, subscription, &view) < 0)
+                if (stray_add(subscription, &view) < 0)
                         return -ENOMEM;
         }
         return n;
@@ -423,7 +189,7 @@ static void end_search(Conductor *conductor, usec_t again_usec)
                 suspicion_free(subject);
         else
                 list_append(&sweep->suspicions, &subject->link);
-        look_at_strays(conductor);
+        stray_look(conductor);
         arm(conductor);
 }
 
@@ -445,12 +211,7 @@ static void on_search(ServerCall *call, Verdict verdict, const HttpAnswer *answe
                           "an answer that never comes wait for their response timeout",
                           conductor->source.name);
         sweep->refused = n == -EBADMSG;
-        LIST_FOREACH (i, &sweep->strays) {
-                Stray *stray = LIST_ENTRY(i, Stray, link);
-
-                if (stray->barrier == UINT64_MAX)
-                        stray->barrier = conductor->n_fetches;
-        }
+        stray_set_barrier(conductor);
         if (n == SWEEP_PAGE && ++sweep->n_pages < SWEEP_PAGES_MAX && start_search(conductor) >= 0)
                 return;
         end_search(conductor, n == -ENOMEM ? again : 0);
@@ -477,7 +238,7 @@ void sweep_run(Conductor *conductor)
         usec_t now = clock_monotonic_usec();
         Suspicion *due;
 
-        look_at_strays(conductor);
+        stray_look(conductor);
         if (!sweep->subject && server_may_send(conductor->server) && (due = find_due(sweep, now))) {
                 list_remove(&due->link);
                 take_due(due, now);
@@ -558,6 +319,7 @@ int sweep_new(Conductor *conductor)
         conductor->sweep = sweep;
         list_init(&sweep->suspicions);
         list_init(&sweep->strays);
+        list_init(&sweep->returned);
         if ((r = server_call_new(&sweep->search, conductor->server, HTTP_GET, on_search,
                                  conductor)) < 0 ||
             (r = sd_event_add_time(conductor->event, &sweep->timer, CLOCK_MONOTONIC, 0,
@@ -577,8 +339,7 @@ void sweep_free(Conductor *conductor)
                 return;
         (void)server_call_free(sweep->search);
         (void)sd_event_source_disable_unref(sweep->timer);
-        while (!list_is_empty(&sweep->strays))
-                (void)stray_free(LIST_FIRST(&sweep->strays, Stray, link));
+        stray_free_all(sweep);
         while (!list_is_empty(&sweep->suspicions))
                 suspicion_free(LIST_FIRST(&sweep->suspicions, Suspicion, link));
         if (sweep->subject)

@@ -201,7 +201,7 @@ int watch_query_append(Buffer *buffer, Task *const *tasks, size_t n)
                 if (r >= 0)
                         r = buffer_append_string(buffer, tasks[i]->id);
         }
-        return r < 0 ? r : buffer_append_string(buffer, ") AND status=IN_PROGRESS");
+        return r < 0 ? r : buffer_append_string(buffer, ") AND status IN (IN_PROGRESS)");
 }
 
 static int start_search(Conductor *conductor, bool listing)

@@ -50,13 +50,13 @@ START_TEST(test_query)
         Buffer buffer = BUFFER_NULL(1000);
 
         ck_assert_int_eq(sweep_query_append(&buffer, one), 0);
-        ck_assert_slice(buffer_slice(&buffer), "status=IN_PROGRESS AND taskType IN (a b)");
+        ck_assert_slice(buffer_slice(&buffer), "status IN (IN_PROGRESS) AND taskType IN (a b)");
         buffer_clear(&buffer);
         ck_assert_int_eq(sweep_query_append(&buffer, two), 0);
-        ck_assert_slice(buffer_slice(&buffer), "status=IN_PROGRESS AND taskType IN (a,b)");
+        ck_assert_slice(buffer_slice(&buffer), "status IN (IN_PROGRESS) AND taskType IN (a,b)");
         buffer_clear(&buffer);
         ck_assert_int_eq(sweep_query_append(&buffer, odd), 0);
-        ck_assert_slice(buffer_slice(&buffer), "status=IN_PROGRESS");
+        ck_assert_slice(buffer_slice(&buffer), "status IN (IN_PROGRESS)");
         buffer_deinit(&buffer);
 }
 END_TEST
@@ -78,10 +78,10 @@ START_TEST(test_stray_goes_back)
 
         conductor_suspect(fixture.subscription);
         run_at(0);
-        ck_assert_ptr_nonnull(
-                strstr(find_call("/tasks/search-v2")->path,
-                       "start=0&size=100&sort=updateTime:DESC&query=status%3DIN_PROGRESS%20AND%20"
-                       "taskType%20IN%20%28type%29"));
+        ck_assert_ptr_nonnull(strstr(find_call("/tasks/search-v2")->path,
+                                     "start=0&size=100&sort=updateTime:DESC&query=status%20IN%20%"
+                                     "28IN_PROGRESS%29%20AND%20"
+                                     "taskType%20IN%20%28type%29"));
         answer_search(task_text("s", "IN_PROGRESS", WORKER_ID, 3, 0));
         ripen(0);
         answer(find_call("/tasks/s"), VERDICT_DONE, task_text("s", "IN_PROGRESS", WORKER_ID, 3, 0));
@@ -106,6 +106,48 @@ START_TEST(test_stray_goes_back)
         answer_search(task_text("s", "IN_PROGRESS", WORKER_ID, 3, 0));
         run_at(36);
         ck_assert_ptr_null(find_call("/tasks/s"));
+}
+END_TEST
+
+/* What the server has lost of a hand-back is made good by another, once. */
+START_TEST(test_hand_back_is_checked)
+{
+        static const struct {
+                const char *status;
+                int poll_count;
+                bool again;
+        } cases[] = {
+                { "SCHEDULED", 1, true },
+                { "SCHEDULED", 2, false }, /* someone had it, and put it back */
+                { "IN_PROGRESS", 2, false },
+                { "COMPLETED", 2, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                double start = 100.0 * (double)i;
+
+                set_time(start);
+                conductor_suspect(fixture.subscription);
+                run_at(start);
+                answer_search(task_text("s", "IN_PROGRESS", WORKER_ID, 1, 0));
+                ripen(start);
+                answer(find_call("/tasks/s"), VERDICT_DONE,
+                       task_text("s", "IN_PROGRESS", WORKER_ID, 1, 0));
+                entry_free(find_entry("s")); /* accepted */
+                run_at(start + 19);
+                ck_assert_ptr_null(find_call("/tasks/s"));
+                run_at(start + 21);
+                answer(find_call("/tasks/s"), VERDICT_DONE,
+                       task_text("s", cases[i].status, "", cases[i].poll_count, 0));
+                ck_assert(cases[i].again == !!find_entry("s"));
+                if (cases[i].again)
+                        entry_free(find_entry("s"));
+                run_at(start + 30);
+                answer_search("");
+                run_at(start + 60);
+                ck_assert_ptr_null(find_call("/tasks/s"));
+        }
+        ck_assert_uint_eq(fixture.subscription->status.n_handed_back, ELEMENTSOF(cases));
 }
 END_TEST
 
@@ -149,6 +191,9 @@ START_TEST(test_waits_for_calls_under_way)
         ck_assert_ptr_nonnull(find_call("/tasks/s"));
         answer(find_call("/tasks/s"), VERDICT_AWAY, "");
         ck_assert_ptr_null(find_entry("s"));
+        /* no answer, so it is asked again; gone by then */
+        run_at(11);
+        answer(find_call("/tasks/s"), VERDICT_MISSING, "");
 
         /* this time it brings it */
         fetch_begin(fixture.conductor, &poll);
@@ -310,6 +355,7 @@ START_TEST(test_away)
 END_TEST
 
 UNIT_MAIN_WITH("conductor-sweep", fixture_setup, fixture_teardown, test_plan, test_query,
-               test_stray_goes_back, test_looks_three_times, test_waits_for_calls_under_way,
-               test_what_is_no_stray, test_in_outbox, test_poll_timeout, test_pages,
-               test_off_with_configured_id, test_no_search, test_away);
+               test_stray_goes_back, test_hand_back_is_checked, test_looks_three_times,
+               test_waits_for_calls_under_way, test_what_is_no_stray, test_in_outbox,
+               test_poll_timeout, test_pages, test_off_with_configured_id, test_no_search,
+               test_away);

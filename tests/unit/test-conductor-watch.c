@@ -47,7 +47,7 @@ START_TEST(test_all_in_progress)
         search = find_call("/tasks/search?");
         ck_assert_ptr_nonnull(strstr(search->path, "start=0&size=0&query=taskId%20IN%20"));
         ck_assert_ptr_nonnull(strstr(search->path, "t000%2Ct001%2Ct002"));
-        ck_assert_ptr_nonnull(strstr(search->path, "%20AND%20status%3DIN_PROGRESS"));
+        ck_assert_ptr_nonnull(strstr(search->path, "%20AND%20status%20IN%20%28IN_PROGRESS%29"));
         answer(search, VERDICT_DONE, rows(10, 0, 0));
         /* one in turn is read in any case */
         clock_run(fixture.conductor);
