@@ -285,7 +285,9 @@ static void flush(Delivery *delivery)
 
 static void deliver(Delivery *delivery, ConductorTask *holding)
 {
-        if (subscription_free_places(delivery->subscription) <= delivery->n) {
+        /* What others keep does not count: a result that has just been settled keeps a place that
+         * the pool has not given credit for yet. */
+        if (delivery->subscription->credit <= delivery->n) {
                 give_back(holding);
                 return;
         }
