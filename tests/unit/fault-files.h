@@ -12,14 +12,15 @@
 
 static struct {
         atomic_int write_error; /* -errno of each write; 0: none */
-        atomic_long room;       /* writes fail with ENOSPC behind this many bytes; -1: never */
+        atomic_long room;       /* writes fail behind this many bytes; -1: never */
+        atomic_int room_error;  /* with this */
         atomic_int sync_error;
         atomic_int open_error; /* of files that are made */
         atomic_int read_error;
         atomic_int sync_msec; /* what each takes */
         atomic_uint n_syncs;
         atomic_uint n_writes;
-} files = { .room = -1 };
+} files = { .room = -1, .room_error = -ENOSPC };
 
 static inline int fault_fail(int error)
 {
@@ -36,7 +37,7 @@ static inline ssize_t fault_pwrite(int fd, const void *data, size_t size, off_t 
         if (error)
                 return fault_fail(error);
         if (room == 0)
-                return fault_fail(-ENOSPC);
+                return fault_fail(atomic_load(&files.room_error));
         if (room > 0) {
                 size = MIN(size, (size_t)room);
                 atomic_fetch_sub(&files.room, (long)size);

@@ -163,6 +163,37 @@ START_TEST(a_failed_write_is_tried_in_a_new_segment)
 }
 END_TEST
 
+static off_t size_of(const Fixture *f, const char *name)
+{
+        char path[160];
+        struct stat st;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", f->folder, name);
+        return stat(path, &st) < 0 ? -1 : st.st_size;
+}
+
+START_TEST(what_a_failed_write_has_left_is_cut_off)
+{
+        Fixture *f = fixture_new();
+        off_t size;
+
+        (void)add(f, "t1", "one");
+        fixture_turn_until_idle(f);
+        size = size_of(f, "0000000001.log");
+        atomic_store(&files.room_error, -EIO);
+        atomic_store(&files.room, 20);
+        (void)add(f, "t2", "two");
+        turn_until_problem(f);
+        ck_assert_int_eq(size_of(f, "0000000001.log"), size + 20);
+        atomic_store(&files.room, -1);
+        while (size_of(f, "0000000002.log") < 0)
+                ck_assert_int_ge(sd_event_run(f->event, UINT64_MAX), 0);
+        ck_assert_int_eq(size_of(f, "0000000001.log"), size);
+        turn_until_well(f);
+        fixture_free(f);
+}
+END_TEST
+
 /* What the kernel could not write it forgets: all is written anew, from memory or the old place. */
 START_TEST(after_a_failed_sync_all_is_written_anew)
 {
@@ -356,7 +387,8 @@ END_TEST
 UNIT_MAIN("outbox-fault", nothing_is_synced_that_is_accepted_soon,
           a_full_disk_stops_nothing_that_is_in_hand, a_full_disk_is_given_room,
           an_unwritten_message_may_be_accepted, a_failed_write_is_tried_in_a_new_segment,
-          after_a_failed_sync_all_is_written_anew, a_removed_folder_is_made_again,
-          a_start_with_a_full_disk_sends_what_is_there, a_body_that_cannot_be_read_is_a_dead_letter,
-          a_read_that_fails_is_tried_again, nothing_is_offered_before_it_is_written,
-          a_busy_loop_delays_no_write, a_disk_that_hangs_stops_fetching);
+          what_a_failed_write_has_left_is_cut_off, after_a_failed_sync_all_is_written_anew,
+          a_removed_folder_is_made_again, a_start_with_a_full_disk_sends_what_is_there,
+          a_body_that_cannot_be_read_is_a_dead_letter, a_read_that_fails_is_tried_again,
+          nothing_is_offered_before_it_is_written, a_busy_loop_delays_no_write,
+          a_disk_that_hangs_stops_fetching);
