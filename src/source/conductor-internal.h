@@ -285,6 +285,8 @@ int64_t hand_back_delay_sec(int64_t now_msec, int64_t scheduled_msec, int64_t po
 int send_new(Conductor *conductor);
 void send_free(Conductor *conductor);
 void send_on_ready(Outbox *outbox, OutboxEntry *entry, Slice body, void *userdata);
+/* Too much waits for the server: nothing more is fetched. */
+bool send_is_full(const Conductor *conductor);
 /* Results are on their first way, and first ways come to an end. */
 bool send_is_worth_waiting(const ConductorSubscription *subscription);
 void send_on_gone(Outbox *outbox, OutboxEntry *entry, void *userdata);

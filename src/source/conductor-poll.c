@@ -248,7 +248,7 @@ static bool may_poll(const ConductorSubscription *subscription)
         const Conductor *conductor = subscription->conductor;
 
         return !subscription->unsubscribed && server_may_send(conductor->server) &&
-               !outbox_is_high(conductor->outbox);
+               !send_is_full(conductor);
 }
 
 static void set_timer(Conductor *conductor, usec_t wake)
@@ -332,7 +332,7 @@ int poll_timer_new(Conductor *conductor)
 
 bool subscription_reserve(ConductorSubscription *subscription)
 {
-        if (subscription->unsubscribed || outbox_is_high(subscription->conductor->outbox))
+        if (subscription->unsubscribed || send_is_full(subscription->conductor))
                 return false;
         subscription->n_reserved++;
         return true;

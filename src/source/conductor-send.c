@@ -15,6 +15,10 @@
 /* A drain waits for first tries while one ends within this; the rest is safe in the outbox. */
 #define PATIENCE_USEC (3 * USEC_PER_SEC)
 
+/* A settled task stays in memory until the server has accepted what became of it. Beyond so much of
+ * them none are fetched: a server that gives out tasks but takes no results is no reason to. */
+#define KEPT_BYTES_MAX ((uint64_t)32 * 1024 * 1024)
+
 /* Where there is no memory for a request. */
 #define NO_MEMORY_USEC USEC_PER_SEC
 
@@ -384,6 +388,11 @@ void send_on_gone(Outbox *outbox, OutboxEntry *entry, void *userdata)
         send_item_free(item);
         if (holding)
                 conductor_settled(holding, _TASK_STATUS_INVALID);
+}
+
+bool send_is_full(const Conductor *conductor)
+{
+        return outbox_is_high(conductor->outbox) || conductor->send->kept_bytes > KEPT_BYTES_MAX;
 }
 
 void send_resume(Conductor *conductor)

@@ -48,6 +48,7 @@ typedef struct ConductorSend {
         unsigned n_running;
         uint64_t n_accepted;   /* updates and log lines, ever */
         unsigned n_without_v2; /* results that went by the plain update after update-v2 was 404 */
+        uint64_t kept_bytes;   /* of tasks whose result the server has not accepted yet */
 
         ListLink later; /* ConductorTask by link: conductor_settle_later */
         sd_event_source *later_source;

@@ -17,6 +17,15 @@ static ConductorSubscription *subscription_of(Subscription *subscription)
         return container_of(subscription, ConductorSubscription, subscription);
 }
 
+static void note_kept(Conductor *conductor, int64_t change)
+{
+        bool was_full = send_is_full(conductor);
+
+        conductor->send->kept_bytes += (uint64_t)change;
+        if (was_full && !send_is_full(conductor))
+                conductor_poll_all(conductor);
+}
+
 /* The holding is gone before the pool is told: the subscription may be quiet now. */
 void conductor_settled(ConductorTask *holding, TaskStatus status)
 {
@@ -24,6 +33,8 @@ void conductor_settled(ConductorTask *holding, TaskStatus status)
         Task *task = task_ref(holding->task);
         bool settled = holding->settled, released = holding->released;
 
+        if (holding->item.entry)
+                note_kept(subscription->conductor, -(int64_t)task->json.size);
         (void)conductor_task_free(holding);
         if (settled && subscription->callbacks.on_settled)
                 subscription->callbacks.on_settled(&subscription->subscription, task, status,
@@ -45,6 +56,7 @@ static void begin_way(ConductorTask *holding)
                 .holding = holding,
         };
         holding->entry->userdata = &holding->item;
+        note_kept(subscription->conductor, (int64_t)holding->task->json.size);
         send_begin_first(&holding->item, subscription);
 }
 

@@ -242,10 +242,10 @@ static void get_status(Source *source, SourceStatus *ret)
                 (void)snprintf(conductor->problem, sizeof(conductor->problem), "%s",
                                server.message);
         *ret = (SourceStatus){
-                .state = problem                             ? "stalled"
-                         : outbox_is_high(conductor->outbox) ? "full"
-                         : server.cause                      ? "failing"
-                                                             : "ok",
+                .state = problem                   ? "stalled"
+                         : send_is_full(conductor) ? "full"
+                         : server.cause            ? "failing"
+                                                   : "ok",
                 .problem = problem || server.message ? conductor->problem : NULL,
                 .n_in_progress = conductor->tasks.n_items,
                 .n_settled = conductor->n_settled,

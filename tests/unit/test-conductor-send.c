@@ -380,6 +380,36 @@ START_TEST(test_no_memory)
 }
 END_TEST
 
+/* The server takes no results: sooner or later nothing is fetched. */
+START_TEST(test_full)
+{
+        char json[1 << 20];
+        Settlement settlement = { 0 };
+        ConductorTask *holding;
+        Outcome *outcome;
+        Task *task;
+
+        memset(json, ' ', sizeof(json));
+        for (unsigned i = 0; i < 33; i++) {
+                ck_assert(!send_is_full(&f.conductor));
+                holding = take_task("t")->holding;
+                ck_assert_int_eq(task_new(&task, "t", "resize", (Slice){ json, sizeof(json) }), 0);
+                task_unref(holding->task);
+                task->holding = holding;
+                holding->task = task;
+                ck_assert_int_eq(outcome_new(&outcome, TASK_COMPLETED, NULL), 0);
+                conductor_settle(&f.subscription.subscription, task, outcome, &settlement);
+        }
+        ck_assert(send_is_full(&f.conductor));
+        offer();
+        f.n_polls = 0;
+        answer(UPDATE, VERDICT_DONE, 200, "t");
+        ck_assert(!send_is_full(&f.conductor));
+        ck_assert_uint_eq(f.n_polls, 1);
+        ck_assert_uint_eq(f.subscription.n_unsent, 32);
+}
+END_TEST
+
 /* Large outputs */
 
 static void settle_large(const char *id)
@@ -458,5 +488,5 @@ UNIT_MAIN_WITH("conductor-send", fixture_setup, fixture_teardown, test_update,
                test_v2_brings_nothing, test_v2_without_room, test_v2_not_for_all, test_v2_missing,
                test_v2_wrong_method, test_v2_behind_a_proxy, test_v2_task_missing,
                test_v2_unanswered, test_v2_unreadable, test_v2_never_sent, test_unwanted, test_gone,
-               test_settled_twice, test_no_memory, test_upload, test_upload_nowhere,
+               test_settled_twice, test_full, test_no_memory, test_upload, test_upload_nowhere,
                test_end_in_the_middle);
