@@ -202,8 +202,9 @@ void pool_update_credit(Pool *pool, usec_t now_usec, usec_t *wake_usec)
                 }
                 credit = limit_by_rate(pool, credit, now_usec, wake_usec);
         }
-        if (credit == pool->credit)
+        if (credit == pool->credit && !pool->credit_stale)
                 return;
+        pool->credit_stale = false;
         pool->credit = credit;
         source_set_credit(pool->subscription, credit);
 }
@@ -321,6 +322,7 @@ static void on_done(Pool *pool, Slot *slot, const WorkerReport *report)
         log_task_end(pool, slot, task, outcome, report->run_usec);
         count_outcome(pool, task, outcome, report->run_usec);
         remember_outcome(pool, slot, task, outcome);
+        pool->credit_stale = true;
         source_settle(pool->subscription, task, outcome, &settlement);
 
         /* the command has run, so it can be run */

@@ -77,6 +77,7 @@ struct Pool {
         unsigned n_queue;
         unsigned n_running_tasks; /* dispatched, not reported */
         unsigned credit;          /* as told to the source */
+        bool credit_stale;        /* a task was settled since: a source may count on its place */
         ListLink pending;
 
         RateLimit rate;
