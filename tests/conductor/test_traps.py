@@ -47,7 +47,8 @@ class Requests(conductor.Case):
         n, began = len(self.between.seen("/tasks/poll")), time.monotonic()
         time.sleep(3)
         rate = (len(self.between.seen("/tasks/poll")) - n) / (time.monotonic() - began)
-        self.assertLess(rate, 25)
+        # without a pause there would be some 25: this proxy's answers take 40 ms
+        self.assertLess(rate, 8)
 
     def test_more_tasks_than_asked_for(self):
         """They are not lost: what does not fit goes back."""
@@ -167,15 +168,22 @@ class Faults(conductor.Case):
         self.api.wait_workflow(workflow)
 
     def test_a_put_back_is_not_sent_twice_unread(self):
-        """By the second try another worker may have the task: it would be taken from it."""
-        self.between.rule(lambda request: request.method == "POST" and b'"IN_PROGRESS"' in request.body
-                          and b"extendLease" not in request.body, self.between.cut_after, times=1)
-        # Nobody here polls it again before the other worker does.
-        daemon = self.start_daemon()
-        workflow = self.api.start(self.name, {"first": {"status": "IN_PROGRESS", "callbackAfterSeconds": 1}, "value": 1})
+        """By the second try another worker has the task: it would be taken from it."""
+        cut = self.between.rule(lambda request: request.method == "POST" and b'"IN_PROGRESS"' in request.body
+                                and b"extendLease" not in request.body, self.between.cut_after, times=1)
+        daemon = self.start_daemon(source='outbox = { backoff = "5s"; backoff_max = "5s"; };')
+        workflow = self.api.start(self.name, {"gate": daemon.path("gate"), "result": {"status": "IN_PROGRESS"}})
         daemon.wait_witness()
-        [task] = self.api.wait_workflow(workflow)["tasks"]
-        self.assertEqual((task["retryCount"], task["pollCount"]), (0, 2))
+        # nobody here polls it again before the other worker does
+        daemon.ctl("pause", self.name)
+        daemon.open_gate()
+        harness.eventually(lambda: cut.times == 0, "the put-back whose answer got lost")
+        [task] = harness.eventually(lambda: self.api.poll(self.name, worker="other"), "the other worker's poll")
+        harness.eventually(lambda: not daemon.outbox(), "the end of the put-back", 30)
+        now = self.api.task(task["taskId"])
+        self.assertEqual((now["status"], now["workerId"], now["pollCount"]), ("IN_PROGRESS", "other", 2))
+        self.api.update(now, "COMPLETED")
+        self.api.wait_workflow(workflow)
 
     def test_polls_that_fail(self):
         kinds = {

@@ -51,16 +51,18 @@ class Polls(ConductorCase):
 
     def test_a_lost_answer_makes_the_daemon_look_for_its_tasks_at_once(self):
         """Not only when it starts: the looks of a start are over 30 s later."""
-        stub = self.stub()
-        self.daemon(stub)
-        eventually(lambda: stub.stats()["searches"] >= 1, "the look at the start")
-        stub.reset_stats()
-        stub.fault("reset-after", "/api/tasks/poll/*")
-        stub.create("work", 1)
-        # one of the start, five seconds after the first; two for the answer
-        eventually(lambda: stub.stats()["searches"] >= 3, "the looks for what the answer brought", 20)
-        stub.wait("settled")
-        self.assertEqual(0, stub.counts()["retries"])
+        for path in ("/api/tasks/poll/*", "/api/tasks/update-v2"):
+            with self.subTest(path):
+                stub = self.stub()
+                self.daemon(stub)
+                eventually(lambda: stub.stats()["searches"] >= 1, "the look at the start")
+                stub.reset_stats()
+                stub.fault("reset-after", path)
+                stub.create("work", 1)
+                # one of the start, five seconds after the first; two for the answer
+                eventually(lambda: stub.stats()["searches"] >= 3, "the looks for what the answer brought", 20)
+                stub.wait("settled")
+                self.assertEqual(0, stub.counts()["retries"])
 
     def test_a_page_instead_of_an_answer(self):
         """Of a proxy that wants a login, with status 200: no task, and none is lost."""
