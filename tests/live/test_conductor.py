@@ -190,7 +190,7 @@ class Faults(ConductorCase):
 
     def test_stored_and_not_continued(self):
         stub, _ = self.check(self.update("undecided"))
-        self.assertGreaterEqual(stub.stats()["decides"], 8)
+        self.assertGreater(stub.stats()["decides"], 0)
 
     def test_busy(self):
         self.check(self.update("status", status=500, retryable=True))
