@@ -12,6 +12,7 @@ The workflow's input is the order:
     logs     how many log lines
     size     bytes of output
     environ  names of variables to put into the output
+    members  names of members of the task, of which the output tells how long each value is
     hang     neither answers a cancel nor dies of SIGTERM
 
 WITNESS gets a line of JSON at the beginning, at the end and at a cancel (SIGTERM, for a program per
@@ -63,6 +64,8 @@ class Execution:
             output["data"] = "y" * self.given["size"]
         for name in self.given.get("environ", ()):
             output[name] = os.environ.get(name)
+        for name in self.given.get("members", ()):
+            output[name] = {key: len(value) for key, value in self.task[name].items()}
         result = {"status": "COMPLETED", "output": output, **self.given.get("result", {})}
         if self.task["retryCount"] == 0 and self.task["pollCount"] == 1:
             result.update(self.given.get("first", {}))

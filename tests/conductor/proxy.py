@@ -190,6 +190,12 @@ class Proxy:
     def answering(status, body=b"", *headers):
         return lambda _: Answer(status, body, headers or [("Content-Type", "application/json")])
 
+    @staticmethod
+    def no_such_path(request):
+        """As the server says it of a path that it does not know."""
+        return Answer(404, {"status": 404, "message": f"No static resource {request.path[1:]}.", "instance": "x",
+                            "retryable": False}, [("Content-Type", "application/json")])
+
     # What has passed
 
     def note(self, request):

@@ -135,10 +135,9 @@ class HandBack(conductor.Case):
         text = conductor.pool(name).replace(conductor.HANDLER, script)
         daemon.write_config(conductor.configuration(text))
         daemon.start()
+        self.api.run(name)  # the shell has read it
         os.unlink(script)
         [worker] = daemon.workers(name)
-        workflow = self.api.start(name, {"sleep": 1})
-        self.api.wait_workflow(workflow)
         os.kill(worker["pid"], 9)
         harness.eventually(lambda: daemon.pool(name)["state"] in ("failed", "degraded"), "the pool is failed")
         workflow = self.api.start(name)

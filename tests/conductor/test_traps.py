@@ -2,6 +2,7 @@
 """Oddities of the server that a daemon must not stumble over, as conductor-oss 3.32 has them."""
 
 import json
+import os
 import time
 
 import conductor
@@ -78,6 +79,37 @@ class Requests(conductor.Case):
         tasks = json.loads(answer.body)
         for task in tasks:
             task.update(later=[{"a": 1}], inputData={"input": {"value": {"n": 12345678901234567890123, "x": None}}})
+        answer.body = json.dumps(tasks).encode()
+        return answer
+
+    def test_runtime_metadata_reaches_the_handler_and_nothing_else(self):
+        """Secrets that the server resolves when it gives out a task."""
+        name = self.api.define()
+        self.between.rule("/tasks/poll", self.with_secret)
+        self.between.rule("/tasks/update", self.between.answering(503))
+        daemon = self.daemon(conductor.pool(name), url=self.between.url)
+        workflow = self.api.start(name, {"members": ["runtimeMetadata"], "gate": daemon.path("gate")})
+        task_id = daemon.wait_witness()[0]["taskId"]
+        said = [daemon.ctl("task", "show", task_id, status=None).stdout, daemon.ctl("--json", "status").stdout]
+        daemon.open_gate()
+        harness.eventually(lambda: self.between.seen("/tasks/update"), "a result that is not accepted yet")
+        for folder, _, names in os.walk(daemon.path("state")):
+            for file in names:
+                with open(os.path.join(folder, file), encoding="utf-8", errors="replace") as stream:
+                    said.append(stream.read())
+        said.append(daemon.log.text())
+        for text in said:
+            self.assertNotIn("t0p-s3cret", text)
+        self.between.clear()
+        [task] = self.api.wait_workflow(workflow)["tasks"]
+        self.assertEqual(task["outputData"]["runtimeMetadata"], {"PASSWORD": len("t0p-s3cret")})
+
+    @staticmethod
+    def with_secret(request):
+        answer = proxy.forward(request, conductor.URL.split("/")[2])
+        tasks = json.loads(answer.body)
+        for task in tasks:
+            task["runtimeMetadata"] = {"PASSWORD": "t0p-s3cret"}
         answer.body = json.dumps(tasks).encode()
         return answer
 
@@ -203,12 +235,12 @@ class Faults(conductor.Case):
 
     def test_tasks_of_an_answer_that_got_lost_are_found(self):
         """The server gave them out; nobody read of it. Their response timeout is ten minutes."""
+        self.between.rule("/tasks/poll", self.lose_tasks)
         daemon = self.start_daemon()
-        n = len(self.between.seen("/tasks/poll"))
-        self.between.rule("/tasks/poll", self.lose_tasks, times=None)
         workflow = self.api.start(self.name)
         self.api.wait_status(workflow, "IN_PROGRESS")
-        harness.eventually(lambda: len(self.between.seen("/tasks/poll")) > n, "polls")
+        harness.eventually(lambda: any(request.status == "cut" for request in self.between.seen("/tasks/poll")),
+                           "a lost answer")
         self.between.clear()
         [task] = self.api.wait_workflow(workflow, timeout=45)["tasks"]
         self.assertEqual((task["status"], task["retryCount"], task["pollCount"]), ("COMPLETED", 0, 2))
@@ -231,7 +263,7 @@ class Faults(conductor.Case):
 
     def test_without_update_v2_the_plain_update_does(self):
         self.api.define_workflow(self.name, *[self.name] * 3)
-        self.between.rule("/tasks/update-v2", self.between.answering(404, {"status": 404, "message": "No static resource"}))
+        self.between.rule("/tasks/update-v2", self.between.no_such_path)
         daemon = self.start_daemon()
         self.api.run(self.name)
         self.assertLess(len(self.between.seen("/tasks/update-v2")), 3, "it is not asked for ever")
