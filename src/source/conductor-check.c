@@ -226,10 +226,10 @@ _Static_assert(ELEMENTSOF(on_answers) == _CHECK_STEP_MAX, "a reading for each st
 static void on_away(ConductorCheck *check, const HttpAnswer *answer)
 {
         ServerStatus status;
-        char text[256];
+        char text[512];
 
         server_get_status(check->conductor->server, &status);
-        answer_explain(answer, text, sizeof(text));
+        server_explain(check->conductor->server, answer, text, sizeof(text));
         finding_add(&check->findings, FINDING_ERROR,
                     status.cause && streq(status.cause, "auth") ? "auth" : "server", NULL, NULL,
                     "%s", status.message ?: text);

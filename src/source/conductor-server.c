@@ -123,19 +123,23 @@ static void server_settle(Server *server)
                 "server of source '%s' answers again", server->source_name);
 }
 
+void server_explain(const Server *server, const HttpAnswer *answer, char *text, size_t size)
+{
+        char said[256];
+
+        answer_explain(answer, said, sizeof(said));
+        (void)snprintf(text, size, "%s; %s", said, remedy_of(server, answer));
+}
+
 static void describe_failure(Server *server, const HttpAnswer *answer, const char *problem)
 {
-        char text[256];
-
         if (problem) {
                 (void)snprintf(server->cause, sizeof(server->cause), "auth");
                 (void)snprintf(server->message, sizeof(server->message), "%s", problem);
                 return;
         }
         explain_cause(answer, server->cause, sizeof(server->cause));
-        answer_explain(answer, text, sizeof(text));
-        (void)snprintf(server->message, sizeof(server->message), "%s; %s", text,
-                       remedy_of(server, answer));
+        server_explain(server, answer, server->message, sizeof(server->message));
 }
 
 /* answer or, of a token, problem says why. */
@@ -189,17 +193,21 @@ void server_note_good(Server *server)
                 server_come_up(server);
 }
 
-/* How many such answers in a row make a server one that is away. */
+/* How many such answers in a row, without a good one in between, make a server one that is away. */
 static unsigned n_bad_enough(const HttpAnswer *answer)
 {
         switch (answer->failure) {
+        case HTTP_FAILED_DNS:
+        case HTTP_FAILED_CONNECT:
+        case HTTP_FAILED_TLS:
+        case HTTP_FAILED_PROXY:
+                return 1; /* it is not about the request */
         case HTTP_FAILED_TIMEOUT:
-                return 2; /* one may be about a slow request */
-        case HTTP_FAILED_CUT:
-                return 3; /* connections end: after 100 requests, when idle */
+                return 2; /* it may be a slow request; and to wait once more takes long */
+        case HTTP_ANSWERED:
+                return answer->status == 401 ? 1 : 3;
         default:
-                /* A firewall may dislike one body. */
-                return answer->failure == HTTP_ANSWERED && answer->status == 403 ? 3 : 1;
+                return 3; /* connections end: after 100 requests, when idle */
         }
 }
 

@@ -76,6 +76,8 @@ typedef struct ServerStatus {
         usec_t last_good_usec; /* monotonic: last answer that was its own */
 } ServerStatus;
 void server_get_status(const Server *server, ServerStatus *ret);
+/* What an answer that is AWAY says, with a remedy. */
+void server_explain(const Server *server, const HttpAnswer *answer, char *text, size_t size);
 
 typedef enum ServerAuth {
         SERVER_AUTH_NONE,     /* not configured */

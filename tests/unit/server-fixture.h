@@ -212,6 +212,19 @@ static inline Verdict ask(Fixture *f, Asked *asked, const char *path)
         return asked->verdict;
 }
 
+/* Asks until enough bad answers have made the server one that is away; how many that took. */
+static inline unsigned ask_away(Fixture *f, Asked *asked, const char *path)
+{
+        unsigned n = 0;
+
+        ck_assert(server_may_send(f->server));
+        while (server_may_send(f->server)) {
+                ck_assert_int_eq(ask(f, asked, path), VERDICT_AWAY);
+                n++;
+        }
+        return n;
+}
+
 static inline void asked_free(Asked *asked)
 {
         asked->call = server_call_free(asked->call);
