@@ -235,6 +235,14 @@ static json_object *describe_server(Source *source, const SourceStatus *status)
         return object_take(&object);
 }
 
+static int64_t problem_msec(const SourceStatus *status)
+{
+        usec_t lasted =
+                status->problem_usec > 0 ? age(clock_monotonic_usec(), status->problem_usec) : 0;
+
+        return clock_epoch_msec() - (int64_t)(lasted / USEC_PER_MSEC);
+}
+
 static json_object *describe_source(Source *source)
 {
         OBJECT_CLEANUP Object object = object_new();
@@ -247,7 +255,7 @@ static json_object *describe_source(Source *source)
         object_add_string(&object, "state", status.state);
         if (status.problem)
                 object_add(&object, "problem",
-                           describe_error(clock_epoch_msec(), status.problem, NULL));
+                           describe_error(problem_msec(&status), status.problem, NULL));
         object_add_uint(&object, "scheduled", status.n_scheduled);
         object_add_uint(&object, "delayed", status.n_delayed);
         object_add_uint(&object, "inProgress", status.n_in_progress);

@@ -120,6 +120,34 @@ static Source *only_queue(const Manager *manager, bool *ret_several)
         return *ret_several ? NULL : queue;
 }
 
+/* No queue's pool serves it, but a server's may. */
+static Pool *server_pool_for_type(const Manager *manager, Slice type)
+{
+        Pool *pool = NULL;
+
+        for (size_t i = 0; !pool && i < manager_n_sources(manager); i++) {
+                Source *source = manager_source(manager, i);
+
+                if (source_type(source) != SOURCE_QUEUE)
+                        pool = manager_pool_for_type(manager, source, type);
+        }
+        return pool;
+}
+
+static int object_unserved_here(ControlCall *call, const Manager *manager,
+                                const NewTaskParams *params, Objection *ret)
+{
+        const Pool *pool = params->source ? NULL : server_pool_for_type(manager, params->type);
+
+        if (!pool)
+                return object_unserved(call, manager, params->type, ret);
+        return object_to(ret, "InvalidTask", "type",
+                         format_in_arena(call,
+                                         "pool %s takes its tasks from source %s, a Conductor "
+                                         "server, which makes them itself: start a workflow there",
+                                         pool_name(pool), source_name(pool_source(pool))));
+}
+
 static int choose_source(ControlCall *call, const Manager *manager, const NewTaskParams *params,
                          bool force, Source **ret, Objection *ret_objection)
 {
@@ -143,7 +171,7 @@ static int choose_source(ControlCall *call, const Manager *manager, const NewTas
         }
         pool = manager_pool_for_type(manager, source, params->type);
         if (!pool && !force)
-                return object_unserved(call, manager, params->type, ret_objection);
+                return object_unserved_here(call, manager, params, ret_objection);
         if (!source && pool)
                 source = pool_source(pool);
         if (!source)

@@ -23,7 +23,7 @@ static const ErrorRow rows[] = {
         { "NoSuchSource", EXIT_NO_OBJECT, "there is no source ", "source",
           " (yardctl list sources shows them)" },
         { "NoSuchTask", EXIT_NO_OBJECT, "there is no task ", "taskId",
-          " (finished tasks are kept for the retention of their source)" },
+          " in a queue (finished ones are kept for its retention; a server shows its own)" },
         { "NoSuchMessage", EXIT_NO_OBJECT, "there is no message ", "name",
           " (yardctl outbox list shows them; what was accepted is gone)" },
         { "TypeNotServed", EXIT_REFUSED, "no pool serves type ", "type",

@@ -10,9 +10,13 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 
-#define REMEDY_TASK                                                                                \
+/* For a task that failed. */
+#define REMEDY_QUEUE_TASK                                                                          \
         "yardctl task show ID tells all of it; what FAILED for good runs again with yardctl task " \
         "retry ID"
+#define REMEDY_SERVER_TASK                                                                     \
+        "its workflow at the server tells all of it; what its definition there retries comes " \
+        "again"
 
 bool pool_takes_tasks(const Pool *pool)
 {
@@ -247,7 +251,8 @@ static void count_failure(Pool *pool, const Task *task, const Outcome *outcome)
                      (int)MIN(outcome->reason.size, sizeof(message)),
                      outcome->reason.size > 0 ? outcome->reason.data : "");
         pool_stats_set_error(&pool->stats, message, MIN((size_t)MAX(n, 0), sizeof(message) - 1),
-                             REMEDY_TASK);
+                             source_type(pool->source) == SOURCE_QUEUE ? REMEDY_QUEUE_TASK
+                                                                       : REMEDY_SERVER_TASK);
 
         pool->n_errors_in_row++;
         if (config->error_backoff.after == 0 || pool->n_errors_in_row < config->error_backoff.after)

@@ -32,6 +32,7 @@ struct Server {
         unsigned n_bad;      /* answers since the last good one, to calls made after it */
         usec_t delay_usec;   /* the last one */
         usec_t retry_usec;
+        usec_t away_usec; /* the first failure of the present row */
         usec_t last_good_usec;
         bool asked_to_wait; /* by Retry-After */
         bool told;          /* the log has told that it is away */

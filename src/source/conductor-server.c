@@ -151,7 +151,8 @@ static void server_go_away(Server *server, const HttpAnswer *answer, const char 
         describe_failure(server, answer, problem);
         server->state = SERVER_AWAY;
         server->n_bad = 0;
-        server->n_failures++;
+        if (server->n_failures++ == 0)
+                server->away_usec = clock_monotonic_usec();
         server->asked_to_wait = pause > 0;
         server->delay_usec = backoff_delay(&server_backoff, server->n_failures, random);
         /* Whoever was told the same pause must not come back all at the same time. */
@@ -369,6 +370,7 @@ void server_get_status(const Server *server, ServerStatus *ret)
         *ret = (ServerStatus){
                 .cause = up || !server->told ? NULL : server->cause,
                 .message = up || !server->told ? NULL : server->message,
+                .away_usec = server->away_usec,
                 .n_failures = server->n_failures,
                 .retry_usec = server->state == SERVER_AWAY ? server->retry_usec : 0,
                 .last_good_usec = server->last_good_usec,

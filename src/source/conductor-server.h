@@ -71,6 +71,7 @@ void server_hurry(Server *server);
 typedef struct ServerStatus {
         const char *cause; /* http_failure_to_string, "http 503", "auth", "rate limit"; NULL: up */
         const char *message;   /* of the last failure, with a remedy; NULL: up */
+        usec_t away_usec;      /* monotonic: since when it is not up */
         unsigned n_failures;   /* in a row */
         usec_t retry_usec;     /* monotonic; 0: no backoff */
         usec_t last_good_usec; /* monotonic: last answer that was its own */

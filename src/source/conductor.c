@@ -247,6 +247,7 @@ static void get_status(Source *source, SourceStatus *ret)
                          : server.cause            ? "failing"
                                                    : "ok",
                 .problem = problem || server.message ? conductor->problem : NULL,
+                .problem_usec = problem ? 0 : server.away_usec,
                 .n_in_progress = conductor->tasks.n_items,
                 .n_settled = conductor->n_settled,
                 .bytes = outbox.disk_bytes,

@@ -93,6 +93,7 @@ SourceType source_type(const Source *source);
 typedef struct SourceStatus {
         const char *state;    /* "ok", "full", "stalled", "failing" */
         const char *problem;  /* what is wrong and the remedy; NULL */
+        usec_t problem_usec;  /* monotonic: since when; 0: it is not known */
         uint64_t n_scheduled; /* waiting, delayed ones included */
         uint64_t n_delayed;   /* of them not yet due */
         uint64_t n_in_progress;
