@@ -36,6 +36,9 @@ static const Backoff unanswered_backoff = { 50 * USEC_PER_MSEC, 30 * USEC_PER_SE
  * ends a poll early (measured), again and again. */
 #define POLL_EARLY_MAX_USEC (2 * USEC_PER_SEC)
 
+/* So much of an answer that makes no sense is shown. */
+#define NONSENSE_MAX 100
+
 /* While there is a backlog, places that become free one by one are gathered for so long, until half
  * of them are: a poll for each would cost as much as its task. */
 #define POLL_GATHER_USEC (2 * USEC_PER_MSEC)
@@ -80,14 +83,11 @@ static void set_problem(ConductorSubscription *subscription, const char *text)
         subscription->problem = text ? strdup(text) : NULL;
 }
 
-static void pause_refused(Poll *poll, const HttpAnswer *answer, usec_t now)
+/* problem: what the server says, or what is wrong with that. */
+static void pause_refused(Poll *poll, const char *problem, usec_t now)
 {
         ConductorSubscription *subscription = poll->subscription;
-        char text[300], problem[600];
 
-        answer_explain(answer, text, sizeof(text));
-        (void)snprintf(problem, sizeof(problem),
-                       "the server refuses to give out tasks of type %s: %s", poll->type, text);
         if (poll->n_refused++ == 0)
                 log_full(LOG_WARNING, 0,
                          &(LogFields){ .pool = subscription->pool, .task_type = poll->type },
@@ -97,12 +97,40 @@ static void pause_refused(Poll *poll, const HttpAnswer *answer, usec_t now)
                 usec_add(now, backoff_delay(&refused_backoff, poll->n_refused, random_u64()));
 }
 
+static void note_refusal(Poll *poll, const HttpAnswer *answer, usec_t now)
+{
+        char text[300], problem[600];
+
+        answer_explain(answer, text, sizeof(text));
+        (void)snprintf(problem, sizeof(problem),
+                       "the server refuses to give out tasks of type %s: %s", poll->type, text);
+        pause_refused(poll, problem, now);
+}
+
+/* An answer, but not of tasks. */
+static void note_nonsense(Poll *poll, const HttpAnswer *answer, usec_t now)
+{
+        char begin[NONSENSE_MAX + 1], problem[600];
+        size_t n = MIN(answer->body.size, (size_t)NONSENSE_MAX);
+
+        for (size_t i = 0; i < n; i++)
+                begin[i] = answer->body.data[i] >= ' ' && answer->body.data[i] < 0x7f
+                                   ? answer->body.data[i]
+                                   : '?';
+        begin[n] = '\0';
+        (void)snprintf(problem, sizeof(problem),
+                       "the answer to a poll for tasks of type %s is no list of tasks: HTTP %u, "
+                       "%zu bytes%s%s; see the log of the server, or of the proxy before it",
+                       poll->type, answer->status, answer->body.size, n > 0 ? ": " : "", begin);
+        pause_refused(poll, problem, now);
+}
+
 /* No answer, or none of the server's, though others get theirs: else the server is away, and on_up
  * tells when it is back. */
 static void pause_unanswered(Poll *poll, const HttpAnswer *answer, usec_t now)
 {
         if (answer_permission(answer) == PERMISSION_DENIED)
-                pause_refused(poll, answer, now);
+                note_refusal(poll, answer, now);
         else
                 poll->due_usec = usec_add(now, backoff_delay(&unanswered_backoff,
                                                              ++poll->n_unanswered, random_u64()));
@@ -163,8 +191,10 @@ static void on_answer(ServerCall *call, Verdict verdict, const HttpAnswer *answe
                 poll->more = false;
                 if (answer->sent && (verdict == VERDICT_DONE || verdict == VERDICT_AWAY))
                         conductor_suspect(subscription);
-                if (verdict != VERDICT_AWAY)
-                        pause_refused(poll, answer, now);
+                if (verdict == VERDICT_DONE)
+                        note_nonsense(poll, answer, now);
+                else if (verdict != VERDICT_AWAY)
+                        note_refusal(poll, answer, now);
                 else
                         pause_unanswered(poll, answer, now);
         }

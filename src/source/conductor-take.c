@@ -342,12 +342,13 @@ static int refuse_task(ConductorSubscription *subscription, Slice object, const 
                   "task %s (%s) fails: %.*s", task->id, task->type, (int)outcome->reason.size,
                   outcome->reason.data);
         conductor_settle(&subscription->subscription, task, TAKE_PTR(outcome), &settlement);
+        r = 1;
 finish:
         buffer_deinit(&stub);
         return r;
 }
 
-/* fields: of the object. */
+/* fields: of the object. 0: it is in hand already. */
 static int take_one(Delivery *delivery, Slice object, TaskFields fields)
 {
         ConductorSubscription *subscription = delivery->subscription;
@@ -365,17 +366,22 @@ static int take_one(Delivery *delivery, Slice object, TaskFields fields)
         if (object.size > TASK_MESSAGE_MAX)
                 return refuse_task(subscription, object, &fields, "it is over 16 MiB");
         r = make_task(object, &fields, &task);
-        if (r >= 0)
-                r = holding_new(&holding, subscription, task, &fields);
+        if (r < 0)
+                return r;
+        /* an id with escapes */
+        if (conductor_find_task(subscription->conductor, slice_from_string(task->id))) {
+                (void)task_unref(task);
+                return 0;
+        }
+        r = holding_new(&holding, subscription, task, &fields);
         if (r < 0)
                 return r;
         subscription->status.n_polled++;
-        if (fields.external_input.data && json_type_of(fields.external_input) == JSON_STRING) {
+        if (fields.external_input.data && json_type_of(fields.external_input) == JSON_STRING)
                 payload_fetch_input(holding);
-                return 0;
-        }
-        deliver(delivery, holding);
-        return 0;
+        else
+                deliver(delivery, holding);
+        return 1;
 }
 
 /* The answer is deeper than any handler is given: its tasks one by one, those that are not. */
@@ -422,16 +428,22 @@ int conductor_take(ConductorSubscription *subscription, Slice body, unsigned *re
                         if (r < 0)
                                 failed = r;
                         else
-                                n++;
+                                n += (unsigned)r;
                 }
         } else {
-                failed = is_deep ? take_deep(&delivery, body) : take_one(&delivery, body, fields);
-                n = failed >= 0;
+                r = is_deep ? take_deep(&delivery, body) : take_one(&delivery, body, fields);
+                if (r < 0)
+                        failed = r;
+                else
+                        n = (unsigned)r;
         }
         flush(&delivery);
         if (failed < 0) {
                 log_full(LOG_ERR, failed, &(LogFields){ .pool = subscription->pool },
-                         "cannot take a task that the server gave out: %m");
+                         "cannot take a task that the server gave out: %s",
+                         failed == -EBADMSG ? "it lacks taskId, taskType or workflowInstanceId, or "
+                                              "these are no plain texts"
+                                            : strerror(-failed));
                 conductor_suspect(subscription);
         }
         if (failed == -EBADMSG && n == 0)
