@@ -2,6 +2,7 @@
 
 /* What the server's answer means for an item on its way. */
 
+#include <stdio.h>
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "source/conductor-send.h"
@@ -132,7 +133,12 @@ static void retry_doubtful(SendItem *item, const HttpAnswer *answer)
                 send_retry(item);
                 return;
         }
-        answer_explain(answer, text, sizeof(text));
+        if (answer->status == 200)
+                (void)snprintf(text, sizeof(text),
+                               "HTTP 200, but with something else than Conductor answers: see what "
+                               "is between here and the server");
+        else
+                answer_explain(answer, text, sizeof(text));
         send_bury(item, text);
 }
 
@@ -198,11 +204,27 @@ static void on_refused(SendItem *item, const HttpAnswer *answer)
                 bury_answered(item, answer);
 }
 
+/* The server answers an update with the task's id. What answers in its place, and stores nothing,
+ * does not. */
+static bool is_receipt(const SendItem *item, const HttpAnswer *answer)
+{
+        Slice body = answer->body;
+
+        if (item->entry->kind == MESSAGE_LOG)
+                return true;
+        if (body.size >= 2 && body.data[0] == '"' && body.data[body.size - 1] == '"')
+                body = (Slice){ body.data + 1, body.size - 2 };
+        return body.size == 0 || slice_is(body, item->entry->id);
+}
+
 static void on_update(SendItem *item, Verdict verdict, const HttpAnswer *answer)
 {
         switch (verdict) {
         case VERDICT_DONE:
-                on_accepted(item);
+                if (is_receipt(item, answer))
+                        on_accepted(item);
+                else
+                        retry_uncertain(item, VERDICT_DOUBTFUL, answer);
                 break;
         case VERDICT_MISSING:
         case VERDICT_REFUSED:

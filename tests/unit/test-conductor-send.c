@@ -104,10 +104,25 @@ START_TEST(test_connections)
         offer();
         ck_assert_uint_eq(n_running(), 4);
         for (unsigned i = 0; i < 10; i++)
-                answer(UPDATE, VERDICT_DONE, 200, "t");
+                answer(UPDATE, VERDICT_DONE, 200, "");
         assert_over(10, 0);
         /* calls are made once */
         ck_assert_uint_eq(f.n_calls, 4);
+}
+END_TEST
+
+/* It takes the task's id to say that the server has it. */
+START_TEST(test_no_receipt)
+{
+        f.subscription.n_types = 2; /* no update-v2 */
+        settle("t", COMPLETED);
+        offer();
+        answer(UPDATE, VERDICT_DONE, 200, "OK");
+        ck_assert_uint_eq(f.outbox.n_accepted, 0);
+        offer();
+        answer(UPDATE, VERDICT_DONE, 200, "\"t\"");
+        answer(DECIDE, VERDICT_DONE, 200, "");
+        assert_over(1, 0);
 }
 END_TEST
 
@@ -484,9 +499,9 @@ END_TEST
 
 UNIT_MAIN_WITH("conductor-send", fixture_setup, fixture_teardown, test_update,
                test_failed_and_put_back, test_put_back_poll_timeout, test_release,
-               test_hand_back_unseen, test_connections, test_logs_after_update, test_v2_brings_next,
-               test_v2_brings_nothing, test_v2_without_room, test_v2_not_for_all, test_v2_missing,
-               test_v2_wrong_method, test_v2_behind_a_proxy, test_v2_task_missing,
-               test_v2_unanswered, test_v2_unreadable, test_v2_never_sent, test_unwanted, test_gone,
-               test_settled_twice, test_full, test_no_memory, test_upload, test_upload_nowhere,
-               test_end_in_the_middle);
+               test_hand_back_unseen, test_connections, test_no_receipt, test_logs_after_update,
+               test_v2_brings_next, test_v2_brings_nothing, test_v2_without_room,
+               test_v2_not_for_all, test_v2_missing, test_v2_wrong_method, test_v2_behind_a_proxy,
+               test_v2_task_missing, test_v2_unanswered, test_v2_unreadable, test_v2_never_sent,
+               test_unwanted, test_gone, test_settled_twice, test_full, test_no_memory, test_upload,
+               test_upload_nowhere, test_end_in_the_middle);
