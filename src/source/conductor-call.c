@@ -48,7 +48,9 @@ static void on_answer(HttpCall *http, const HttpAnswer *answer, void *userdata)
                 return;
         }
         verdict = verdict_of(answer);
-        if (verdict != VERDICT_AWAY)
+        if (verdict == VERDICT_MISSING && answer_is_no_such_path(answer))
+                ; /* an old server, or a url that is not the API's: others tell which */
+        else if (verdict != VERDICT_AWAY)
                 server_note_good(server);
         else if (answer_permission(answer) == PERMISSION_WANTS_TOKEN && call_repeat(call))
                 return;

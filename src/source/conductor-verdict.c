@@ -198,6 +198,12 @@ static void retry_uncertain(SendItem *item, Verdict verdict, const HttpAnswer *a
 
 static void on_refused(SendItem *item, const HttpAnswer *answer)
 {
+        /* Every server has this call: url has changed, and is not the base of the API (measured:
+         * the other paths answer so). The result is as good as before. */
+        if (answer_is_no_such_path(answer)) {
+                send_retry(item);
+                return;
+        }
         if (item->entry->kind == MESSAGE_HAND_BACK && answer->status == 404)
                 drop(item, "the server does not know it any more");
         else

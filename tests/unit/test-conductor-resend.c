@@ -135,6 +135,21 @@ START_TEST(test_busy_then_doubtful)
 }
 END_TEST
 
+/* A url that is not the API's base refuses nothing: however often, the result waits. */
+START_TEST(test_wrong_url)
+{
+        settle("t", COMPLETED);
+        offer();
+        for (unsigned i = 0; i < 50; i++) {
+                answer(UPDATE, VERDICT_MISSING, 404, "no such path");
+                ck_assert_uint_eq(f.outbox.n_buried, 0);
+                offer();
+        }
+        answer(UPDATE, VERDICT_DONE, 200, "t");
+        assert_over(1, 0);
+}
+END_TEST
+
 START_TEST(test_refused)
 {
         settle("t", COMPLETED);
@@ -376,7 +391,8 @@ END_TEST
 
 UNIT_MAIN_WITH("conductor-resend", fixture_setup, fixture_teardown, test_away, test_cut_but_up,
                test_not_sent_is_certain, test_busy_never_ends, test_doubtful_ends,
-               test_doubtful_alone, test_busy_then_doubtful, test_refused, test_dead_letter_again,
-               test_decide_fails, test_decide_never, test_hand_back_read, test_hand_back_not_ours,
-               test_read_fails, test_hand_back_of_nothing, test_put_back_read, test_recover,
-               test_recover_while_away, test_poison, test_recovered_result, test_damaged_head);
+               test_doubtful_alone, test_busy_then_doubtful, test_wrong_url, test_refused,
+               test_dead_letter_again, test_decide_fails, test_decide_never, test_hand_back_read,
+               test_hand_back_not_ours, test_read_fails, test_hand_back_of_nothing,
+               test_put_back_read, test_recover, test_recover_while_away, test_poison,
+               test_recovered_result, test_damaged_head);

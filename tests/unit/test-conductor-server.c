@@ -258,6 +258,33 @@ START_TEST(good_answer_to_a_call_under_way_makes_it_up)
 }
 END_TEST
 
+/* As a server does where url lacks its /api: pages for what is read, and for what is written its
+ * own words that there is no such thing. */
+START_TEST(missing_path_is_no_sign_of_the_server)
+{
+        Route routes[] = { { "GET /api/x ", { PROXY(404) } },
+                           { "GET /api/y ", { OWN(404, "No static resource tasks.") } },
+                           { PROBE, { PROXY(404) } },
+                           { 0 } };
+        Asked x = { 0 }, y = { 0 };
+        Fixture f;
+
+        fixture_open(&f, routes, paths);
+        fixture_configure(&f);
+        ck_assert_int_eq(ask(&f, &x, "/x"), VERDICT_AWAY);
+        ck_assert_int_eq(ask(&f, &x, "/x"), VERDICT_AWAY);
+        ck_assert_int_eq(ask(&f, &y, "/y"), VERDICT_MISSING);
+        ck_assert_int_eq(ask(&f, &x, "/x"), VERDICT_AWAY);
+        ck_assert(!server_may_send(f.server));
+        ck_assert_ptr_nonnull(strstr(fixture_status(&f).message, "base of its API"));
+        ck_assert_int_eq(ask(&f, &y, "/y"), VERDICT_MISSING);
+        ck_assert(!server_may_send(f.server));
+        asked_free(&x);
+        asked_free(&y);
+        fixture_close(&f);
+}
+END_TEST
+
 START_TEST(reload_asks_at_once)
 {
         Route routes[] = { { "GET /api/x ", { { "429 x", "Retry-After: 300\r\n", "" } } },
@@ -357,6 +384,6 @@ UNIT_MAIN("conductor-server", server_that_answers_is_up, refused_connection_is_a
           server_that_goes_away_again_is_left_alone_for_longer,
           bad_answers_among_good_ones_stop_nothing, connection_that_ends_is_no_server_that_is_away,
           slow_answer_is_no_server_that_is_away, pause_that_it_asks_for_is_kept,
-          good_answer_to_a_call_under_way_makes_it_up, reload_asks_at_once,
-          server_that_wants_authentication_says_so, storage_elsewhere_is_not_told_who_we_are,
-          storage_at_the_server_itself_is_told);
+          good_answer_to_a_call_under_way_makes_it_up, missing_path_is_no_sign_of_the_server,
+          reload_asks_at_once, server_that_wants_authentication_says_so,
+          storage_elsewhere_is_not_told_who_we_are, storage_at_the_server_itself_is_told);
