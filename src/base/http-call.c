@@ -130,6 +130,13 @@ static void take_off(HttpCall *call)
         call->http->n_running--;
 }
 
+/* The answer to a request for a token is one. */
+static void wipe_body(HttpCall *call)
+{
+        if (!call->authorized && call->body.data)
+                explicit_bzero(call->body.data, call->body.capacity);
+}
+
 HttpCall *http_call_free(HttpCall *call)
 {
         if (!call)
@@ -145,6 +152,7 @@ HttpCall *http_call_free(HttpCall *call)
         count_calls(call->http, -1);
         http_settings_unref(call->settings);
         free(call->content_header);
+        wipe_body(call);
         buffer_deinit(&call->body);
         free(call);
         return NULL;
@@ -406,6 +414,7 @@ void http_call_finish(HttpCall *call, CURLcode code)
 
 void http_call_trim(HttpCall *call)
 {
+        wipe_body(call);
         buffer_clear(&call->body);
         buffer_trim(&call->body, call->body_keep);
 }

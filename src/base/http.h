@@ -104,7 +104,8 @@ void http_call_set_body(HttpCall *call, const char *content_type, Slice body);
 void http_call_set_timeout(HttpCall *call, usec_t timeout_usec);
 /* The request may be sent twice without harm. */
 void http_call_set_repeatable(HttpCall *call, bool repeatable);
-/* Of the authorization header: off for the request that fetches a token. On by default. */
+/* Of the authorization header: off for the request that fetches a token, whose answer is wiped from
+ * memory after the callback. On by default. */
 void http_call_set_authorized(HttpCall *call, bool authorized);
 /* 0 or -ENOMEM: then no callback follows. */
 int http_call_start(HttpCall *call);

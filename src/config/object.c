@@ -150,6 +150,9 @@ ConfigSource *config_source_free(ConfigSource *source)
 {
         if (!source)
                 return NULL;
+        if (source->conductor.auth.secret)
+                explicit_bzero(source->conductor.auth.secret,
+                               strlen(source->conductor.auth.secret));
         object_clear(SCHEMA_SOURCE, source);
         free(source->name);
         free(source->file);
