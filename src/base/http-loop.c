@@ -11,6 +11,10 @@
 /* The table of sockets is made for this many at first. */
 #define SOCKETS_MIN 64
 
+/* Answers before what they make the loop do: all that are there go to the workers in one write and
+ * to the disk in one. What is not worked off brings no more answers, so this ends. */
+#define IO_PRIORITY (SD_EVENT_PRIORITY_NORMAL - 2)
+
 /* Slack of the timer: it guards time-outs of seconds. */
 #define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
 
@@ -315,6 +319,9 @@ int http_loop_init(Http *http)
         if (http->epoll_fd < 0)
                 return -errno;
         r = sd_event_add_io(http->event, &http->io, http->epoll_fd, EPOLLIN, on_io, http);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(http->io, IO_PRIORITY);
         if (r < 0)
                 return r;
         r = sd_event_add_time(http->event, &http->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC,

@@ -10,6 +10,9 @@
 #include "base/strv.h"
 #include "config/diff.h"
 
+/* Before answers of servers, and before what has been settled is sent: both count on the credit. */
+#define UPDATE_PRIORITY (SD_EVENT_PRIORITY_NORMAL - 3)
+
 static const char *const pool_state_table[] = {
         [POOL_STATE_STARTING] = "starting", [POOL_STATE_RUNNING] = "running",
         [POOL_STATE_DEGRADED] = "degraded", [POOL_STATE_BACKOFF] = "backoff",
@@ -278,6 +281,8 @@ static int add_event_sources(Pool *pool)
         int r;
 
         r = sd_event_add_defer(pool->context->event, &pool->update, on_update, pool);
+        if (r >= 0)
+                r = sd_event_source_set_priority(pool->update, UPDATE_PRIORITY);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(pool->update, "pool-update");
