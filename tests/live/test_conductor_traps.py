@@ -107,23 +107,21 @@ class Results(ConductorCase):
             with self.subTest(options):
                 self.check("status", *options, status=200, body=HTML, contentType="text/html", every=15, count=2)
 
-    def test_too_many_requests(self):
-        self.check("status", status=429, retryAfter="1", every=20, count=1)
-
-    def test_truncated_answers(self):
-        self.check("truncate", count=2)
-
-    def test_garbage(self):
-        self.check("garbage", count=2)
-
-    def test_slow_answers(self):
-        stub = self.check("slow", delayMsec=300, byteMsec=1)
-        self.assertEqual((self.N, 0), tuple(stub.stats()[name] for name in ("updates", "decides")))
-
     def test_a_server_may_take_eleven_seconds(self):
         """A write to its SQLite did. Whoever gives up sooner sends everything again, to a server that is slow."""
         stub = self.check("slow", delayMsec=11_000, every=1, count=1)
         self.assertEqual((self.N, 0), tuple(stub.stats()[name] for name in ("updates", "decides")))
+
+    def test_empty_log_lines(self):
+        """The server stores such a result and fails then; here it is accepted at the first try."""
+        stub = self.stub()
+        daemon = self.daemon(stub)
+        lines = ["", {"log": ""}, {"log": None}, {}, None, "a", *[""] * 20]
+        task, = stub.create("work", 1, input={"result": {"status": "COMPLETED", "logs": lines}})
+        stub.wait("settled")
+        self.wait_empty(daemon)
+        self.assertEqual((1, 0), tuple(stub.stats()[name] for name in ("updates", "decides")))
+        self.assertEqual(1, stub.task(task)["logs"])
 
     def test_connections_that_end_after_some_requests(self):
         """That is no failure: nothing is sent twice, nothing is looked for."""
