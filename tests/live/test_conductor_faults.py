@@ -165,6 +165,25 @@ class Faults(unittest.TestCase):
         daemon = self.start(self.daemon(stub))
         self.check_end(stub, daemon, 20)
 
+    def test_a_dead_server_slows_no_other(self):
+        dead, stub = self.stub(), self.stub()
+        daemon = self.daemon(stub)
+        with open(daemon.config_path, encoding="utf-8") as file:
+            config = file.read()
+        config = config.replace("sources: {", f'sources: {{ dead: {{ type = "conductor"; url = "{dead.url}"; }};')
+        config = config.replace("pools: {", 'pools: { other: { source = "dead"; workers = 1; handler = '
+                                '{ mode = "persistent"; command = "@DIR@/echo"; }; };')
+        daemon.write("yardmaster.conf", config.replace("@DIR@", daemon.directory))
+        dead.create("other", 1)
+        dead.away(6000)
+        self.start(daemon)
+        daemon.log.wait_for("source 'dead' is away")
+        self.create(stub, 200)
+        self.check_end(stub, daemon, 200, timeout=30)
+        self.assertNotIn("source 'prod' is away", daemon.log.text())
+        self.back(dead)
+        dead.wait("settled")
+
     def test_results_that_wait_survive_the_daemon(self):
         stub = self.stub()
         daemon = self.daemon(stub)
