@@ -153,6 +153,12 @@ bool answer_is_no_such_path(const HttpAnswer *answer)
         return false;
 }
 
+bool answer_is_withheld(const HttpAnswer *answer)
+{
+        return answer->failure == HTTP_ANSWERED && answer->status >= 402 && answer->status < 500 &&
+               answer->status != 408 && answer->status != 429;
+}
+
 AnswerPermission answer_permission(const HttpAnswer *answer)
 {
         Slice object, error;

@@ -42,6 +42,9 @@ Verdict verdict_of(const HttpAnswer *answer);
 Verdict verdict_of_storage(const HttpAnswer *answer);
 /* MISSING because the server has no such call, not because it has no such task. */
 bool answer_is_no_such_path(const HttpAnswer *answer);
+/* Among answers that are AWAY: the request is refused, by the server or by something before it, and
+ * that may be so for this path only. */
+bool answer_is_withheld(const HttpAnswer *answer);
 typedef enum AnswerPermission {
         PERMISSION_GIVEN, /* it is about something else */
         PERMISSION_WANTS_TOKEN,

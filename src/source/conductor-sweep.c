@@ -193,6 +193,16 @@ static void end_search(Conductor *conductor, usec_t again_usec)
         arm(conductor);
 }
 
+static void note_refused(Conductor *conductor)
+{
+        if (!conductor->sweep->refused)
+                log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
+                          "source %s: the server does not search tasks; those that it gives out in "
+                          "an answer that never comes wait for their response timeout",
+                          conductor->source.name);
+        conductor->sweep->refused = true;
+}
+
 static void on_search(ServerCall *call, Verdict verdict, const HttpAnswer *answer, void *userdata)
 {
         Conductor *conductor = userdata;
@@ -201,16 +211,16 @@ static void on_search(ServerCall *call, Verdict verdict, const HttpAnswer *answe
         int n;
 
         if (verdict == VERDICT_AWAY || verdict == VERDICT_BUSY) {
+                if (answer_is_withheld(answer))
+                        note_refused(conductor);
                 end_search(conductor, again);
                 return;
         }
         n = verdict == VERDICT_DONE ? take_page(conductor, answer->body) : -EBADMSG;
-        if (n == -EBADMSG && !sweep->refused)
-                log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
-                          "source %s: the server does not search tasks; those that it gives out in "
-                          "an answer that never comes wait for their response timeout",
-                          conductor->source.name);
-        sweep->refused = n == -EBADMSG;
+        if (n == -EBADMSG)
+                note_refused(conductor);
+        else
+                sweep->refused = false;
         stray_set_barrier(conductor);
         if (n == SWEEP_PAGE && ++sweep->n_pages < SWEEP_PAGES_MAX && start_search(conductor) >= 0)
                 return;

@@ -335,7 +335,8 @@ static void on_search(ServerCall *call, Verdict verdict, const HttpAnswer *answe
         if (verdict == VERDICT_DONE)
                 note_answer(conductor, answer->body);
         else {
-                if (verdict != VERDICT_AWAY && verdict != VERDICT_BUSY)
+                if ((verdict != VERDICT_AWAY && verdict != VERDICT_BUSY) ||
+                    answer_is_withheld(answer))
                         turn_blind(conductor, now);
                 give_up_group(conductor, now);
         }

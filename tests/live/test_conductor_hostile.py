@@ -95,6 +95,26 @@ class Updates(HostileCase):
         self.assertIn("something else than Conductor answers", letter["reason"])
 
 
+class Searches(HostileCase):
+    def test_a_search_that_something_refuses(self):
+        """A gateway that lets only some paths through, or a key that may not search: what is cancelled is
+        seen all the same, polls go on, and status tells what does not work."""
+        for answer in (http("<title>no</title>", 403, "text/html"), http({"status": 403, "message": "no"}, 403)):
+            server = self.hostile()
+            server.on("GET", "/tasks/search", answer)
+            daemon = self.daemon(server, pool='workers = 1; concurrency = 8; stop_timeout = "1s";')
+            server.give("work", *[task(n, task_input={"gate": "gate"}) for n in range(4)])
+            self.wait_runs(daemon, 4)
+            server.on("GET", "/api/tasks/t-0$", http({"taskId": "t-0", "status": "CANCELED"}))
+            daemon.log.wait_for("task t-0 .* is CANCELED at the server")
+            server_status = daemon.call("GetStatus")["sources"][0]["server"]
+            self.assertFalse(server_status["sweeps"])
+            self.assertNotIn("is away", daemon.log.text())
+            self.open_gate(daemon)
+            server.wait_results("t-1", "t-2", "t-3")
+            daemon.stop()
+
+
 class Words(HostileCase):
     def test_what_a_queue_has_and_a_server_has_not(self):
         server = self.hostile()
