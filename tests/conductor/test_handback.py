@@ -17,12 +17,13 @@ class HandBack(conductor.Case):
         name = self.api.define()
         first = self.daemon(conductor.pool(name, 'concurrency = 5; stop_timeout = "500ms";'), top='drain_timeout = "1s";')
         second = self.daemon(conductor.pool(name, 'workers = 0; concurrency = 5;'))
-        workflows = [self.api.start(name, {"first": {}, "sleep": 6}) for _ in range(5)]
+        workflows = [self.api.start(name, {"gate": first.path("gate")}) for _ in range(5)]
         started = {line["taskId"] for line in first.wait_witness(n=5)}
         second.ctl("scale", name, 1)
         began = time.time()
         self.assertEqual(first.stop(), 0)
         stopped = time.time()
+        first.open_gate()
         for workflow in workflows:
             [task] = self.api.wait_workflow(workflow)["tasks"]
             self.assertIn(task["taskId"], started)
