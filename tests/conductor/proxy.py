@@ -70,6 +70,9 @@ def forward(request, address, times=2):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
+    # One write for each answer, sent at once: two would wait for an acknowledgement in between.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def handle_any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
