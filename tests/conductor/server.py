@@ -24,7 +24,7 @@ VERSION = "3.32.3"
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 JAVA_OLDEST = 21
 # A start takes 5 s with the class archive, a minute without it on a busy machine.
-START_SECONDS = 180
+START_SECONDS = 300
 # It answers its running polls first (5 s at most); the first one then writes the class archive.
 STOP_SECONDS = 60
 PR_SET_PDEATHSIG = 1
