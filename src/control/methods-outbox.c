@@ -132,7 +132,11 @@ int method_list_outbox(ControlCall *call, void *userdata)
         walk.messages = json_object_new_array();
         for (size_t at = 0; (source = next_server(userdata, only, &at)); at++) {
                 walk.source = source;
-                outbox_visit(conductor_outbox(source), list_entry, &walk);
+                r = outbox_visit(conductor_outbox(source), list_entry, &walk);
+                if (r < 0) {
+                        json_object_put(walk.messages);
+                        return r;
+                }
         }
         return reply_single(call, "messages", walk.messages);
 }
@@ -277,7 +281,10 @@ static int change_dead(const Manager *manager, const Source *only, change_t chan
         for (size_t at = 0; (source = next_server(manager, only, &at)); at++) {
                 Walk walk = { .dead = true };
 
-                outbox_visit(conductor_outbox(source), collect_entry, &walk);
+                int r = outbox_visit(conductor_outbox(source), collect_entry, &walk);
+
+                if (r < 0)
+                        return r;
                 for (size_t i = 0; i < walk.n_entries; i++)
                         *ret_count += change(conductor_outbox(source), walk.entries[i]) >= 0;
                 free(walk.entries);

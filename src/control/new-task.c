@@ -109,7 +109,7 @@ static int object_unserved(ControlCall *call, const Manager *manager, Slice type
                                        name));
 }
 
-/* The queue it names, else that of the pool that serves its type, else the only one there is. */
+/* NULL: there is none, or there are several. */
 static Source *only_queue(const Manager *manager, bool *ret_several)
 {
         size_t at = 0;
@@ -148,6 +148,7 @@ static int object_unserved_here(ControlCall *call, const Manager *manager,
                                          pool_name(pool), source_name(pool_source(pool))));
 }
 
+/* The queue it names, else that of the pool that serves its type, else the only one there is. */
 static int choose_source(ControlCall *call, const Manager *manager, const NewTaskParams *params,
                          bool force, Source **ret, Objection *ret_objection)
 {

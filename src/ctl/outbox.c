@@ -127,26 +127,7 @@ static void print_message(const Ctl *ctl, Slice message)
 
 ExitCode verb_outbox_show(Ctl *ctl, const Arguments *arguments)
 {
-        ExitCode code, worst = EXIT_DONE;
-
-        for (int i = 0; i < arguments->n_words; i++) {
-                Object params;
-                Slice reply;
-
-                object_init(&params);
-                object_string(&params, "name", arguments->words[i]);
-                code = ctl_call(ctl, "GetOutboxMessage", &params, &reply);
-                if (code == EXIT_UNREACHABLE)
-                        return code;
-                worst = MAX(worst, code);
-                if (code != EXIT_DONE)
-                        continue;
-                if (ctl->json)
-                        (void)ctl_print_json(reply);
-                else
-                        print_message(ctl, member_object(reply, "message"));
-        }
-        return worst;
+        return show_each(ctl, arguments, "GetOutboxMessage", "name", "message", print_message);
 }
 
 static ExitCode change_messages(Ctl *ctl, const Arguments *arguments, const char *method,

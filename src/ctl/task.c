@@ -80,23 +80,5 @@ static void print_task(const Ctl *ctl, Slice task)
 
 ExitCode verb_task_show(Ctl *ctl, const Arguments *arguments)
 {
-        ExitCode code, worst = EXIT_DONE;
-        Object params;
-        Slice reply;
-
-        for (int i = 0; i < arguments->n_words; i++) {
-                object_init(&params);
-                object_string(&params, "taskId", arguments->words[i]);
-                code = ctl_call(ctl, "GetTask", &params, &reply);
-                if (code == EXIT_UNREACHABLE)
-                        return code;
-                worst = MAX(worst, code);
-                if (code != EXIT_DONE)
-                        continue;
-                if (ctl->json)
-                        (void)ctl_print_json(reply);
-                else
-                        print_task(ctl, member_object(reply, "task"));
-        }
-        return worst;
+        return show_each(ctl, arguments, "GetTask", "taskId", "task", print_task);
 }
