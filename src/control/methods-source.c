@@ -17,11 +17,11 @@ static void on_check_gone(ControlCall *call, void *userdata)
         free(check);
 }
 
-static json_object *describe_finding(const Finding *finding)
+static json_object *describe_finding(const CheckFinding *finding)
 {
         OBJECT_CLEANUP Object object = object_new();
 
-        object_add_string(&object, "level", finding_level_to_string(finding->level));
+        object_add_string(&object, "level", check_level_to_string(finding->level));
         object_add_string(&object, "subject", finding->subject);
         object_add_string(&object, "pool", finding->pool);
         object_add_string(&object, "message", finding->text);
@@ -29,7 +29,7 @@ static json_object *describe_finding(const Finding *finding)
         return object_take(&object);
 }
 
-static void on_checked(const Finding *findings, size_t n, void *userdata)
+static void on_checked(const CheckFinding *findings, size_t n, void *userdata)
 {
         _cleanup_free_ CheckCall *check = userdata;
         json_object *array = json_object_new_array();

@@ -47,7 +47,7 @@ struct ConductorCheck {
         CheckStep step;
         size_t pool, type; /* CHECK_DEFINITIONS: which */
         ServerCall *call;
-        FindingList findings;
+        CheckFindings findings;
 };
 
 static void check_next(ConductorCheck *check);
@@ -59,7 +59,7 @@ static void check_free(ConductorCheck *check)
         for (size_t i = 0; i < check->n_pools; i++)
                 (void)config_pool_unref(check->pools[i]);
         free(check->pools);
-        finding_list_deinit(&check->findings);
+        check_findings_deinit(&check->findings);
         free(check);
 }
 
@@ -69,10 +69,10 @@ static void check_end(ConductorCheck *check)
         check_free(check);
 }
 
-static void add(ConductorCheck *check, FindingLevel level, const char *subject, const char *remedy,
+static void add(ConductorCheck *check, CheckLevel level, const char *subject, const char *remedy,
                 const char *text)
 {
-        finding_add(&check->findings, level, subject, NULL, remedy, "%s", text);
+        check_findings_add(&check->findings, level, subject, NULL, remedy, "%s", text);
 }
 
 /* Answers */
@@ -86,8 +86,8 @@ static void on_version(ConductorCheck *check, Verdict verdict, const HttpAnswer 
             !memchr(answer->body.data, '\n', answer->body.size))
                 (void)snprintf(version, sizeof(version), ", version %.*s", (int)answer->body.size,
                                answer->body.data);
-        finding_add(&check->findings, FINDING_OK, "server", NULL, NULL, "answers in %s%s",
-                    format_span(took, answer->took_usec), version);
+        check_findings_add(&check->findings, CHECK_OK, "server", NULL, NULL, "answers in %s%s",
+                           format_span(took, answer->took_usec), version);
         if (date > 0)
                 /* Of whole seconds: the middle of that one. */
                 check_clock(&check->findings, date + 500 - clock_epoch_msec());
@@ -97,10 +97,10 @@ static void add_auth(ConductorCheck *check)
 {
         switch (server_auth(check->conductor->server)) {
         case SERVER_AUTH_GRANTED:
-                add(check, FINDING_OK, "auth", NULL, "the key is accepted");
+                add(check, CHECK_OK, "auth", NULL, "the key is accepted");
                 break;
         case SERVER_AUTH_NEEDLESS:
-                add(check, FINDING_WARNING, "auth", "remove auth from the source",
+                add(check, CHECK_WARNING, "auth", "remove auth from the source",
                     "the server knows no tokens: auth.key_id is not used");
                 break;
         default:
@@ -111,7 +111,7 @@ static void add_auth(ConductorCheck *check)
 static void add_worker_id(ConductorCheck *check)
 {
         if (check->conductor->config->conductor.worker_id)
-                add(check, FINDING_WARNING, "worker_id",
+                add(check, CHECK_WARNING, "worker_id",
                     "remove worker_id: the default is one of this daemon's own",
                     "worker_id is configured, so another host may use the same: tasks that are "
                     "handed out in an answer that is never read are not looked for, and wait for "
@@ -125,9 +125,9 @@ static void on_search(ConductorCheck *check, Verdict verdict, const HttpAnswer *
                      json_member(answer->body, "results").data;
 
         if (works && !watch_is_blind(check->conductor))
-                add(check, FINDING_OK, "search", NULL, "tasks can be searched");
+                add(check, CHECK_OK, "search", NULL, "tasks can be searched");
         else
-                add(check, FINDING_WARNING, "search",
+                add(check, CHECK_WARNING, "search",
                     "let the server keep an index: conductor.indexing.enabled = true",
                     works ? "the server's task search finds nothing: cancelled tasks are asked "
                             "about one by one, and tasks that are handed out in an answer that is "
@@ -140,11 +140,11 @@ static void on_search(ConductorCheck *check, Verdict verdict, const HttpAnswer *
 static void on_update_v2(ConductorCheck *check, Verdict verdict, const HttpAnswer *answer)
 {
         if (answer->status == 404 || answer->status == 405)
-                add(check, FINDING_WARNING, "update-v2", "a newer server has it",
+                add(check, CHECK_WARNING, "update-v2", "a newer server has it",
                     "the server has no update-v2: after each result the next task has to be polled "
                     "for");
         else
-                add(check, FINDING_OK, "update-v2", NULL,
+                add(check, CHECK_OK, "update-v2", NULL,
                     "an accepted result brings the next task with it");
 }
 
@@ -156,9 +156,9 @@ static void on_storage(ConductorCheck *check, Verdict verdict, const HttpAnswer 
             json_type_of(answer->body) == JSON_OBJECT)
                 (void)json_decode_string(json_member(answer->body, "uri"), &uri);
         if (uri && uri[0])
-                add(check, FINDING_OK, "storage", NULL, "large payloads go to external storage");
+                add(check, CHECK_OK, "storage", NULL, "large payloads go to external storage");
         else
-                add(check, FINDING_OK, "storage",
+                add(check, CHECK_OK, "storage",
                     "for larger ones: conductor.external-payload-storage.type at the server",
                     "the server has no external payload storage: inputs over 3072 KB and outputs "
                     "over 10240 KB fail their task");
@@ -182,11 +182,12 @@ static void on_queues(ConductorCheck *check, Verdict verdict, const HttpAnswer *
                         }
                         if (json_member(answer->body, key).data)
                                 continue;
-                        finding_add(&check->findings, FINDING_WARNING, *type, pool->name,
-                                    "start workflows with taskToDomain for this type, or remove "
-                                    "domain from the pool",
-                                    "no task of this type has been scheduled in domain '%s' so far",
-                                    pool->domain);
+                        check_findings_add(
+                                &check->findings, CHECK_WARNING, *type, pool->name,
+                                "start workflows with taskToDomain for this type, or remove "
+                                "domain from the pool",
+                                "no task of this type has been scheduled in domain '%s' so far",
+                                pool->domain);
                 }
         }
 }
@@ -210,8 +211,8 @@ static void on_definition(ConductorCheck *check, Verdict verdict, const HttpAnsw
                 return;
         }
         answer_explain(answer, text, sizeof(text));
-        finding_add(&check->findings, FINDING_WARNING, type_in_turn(check), pool->name, NULL,
-                    "its definition cannot be read: %s", text);
+        check_findings_add(&check->findings, CHECK_WARNING, type_in_turn(check), pool->name, NULL,
+                           "its definition cannot be read: %s", text);
 }
 
 static void (*const on_answers[])(ConductorCheck *check, Verdict verdict,
@@ -230,9 +231,9 @@ static void on_away(ConductorCheck *check, const HttpAnswer *answer)
 
         server_get_status(check->conductor->server, &status);
         server_explain(check->conductor->server, answer, text, sizeof(text));
-        finding_add(&check->findings, FINDING_ERROR,
-                    status.cause && streq(status.cause, "auth") ? "auth" : "server", NULL, NULL,
-                    "%s", status.message ?: text);
+        check_findings_add(&check->findings, CHECK_ERROR,
+                           status.cause && streq(status.cause, "auth") ? "auth" : "server", NULL,
+                           NULL, "%s", status.message ?: text);
 }
 
 static void on_answer(ServerCall *call, Verdict verdict, const HttpAnswer *answer, void *userdata)
@@ -309,7 +310,7 @@ static void check_next(ConductorCheck *check)
         if (!advance(check)) {
                 check_end(check);
         } else if (check_ask(check) < 0) {
-                add(check, FINDING_ERROR, "server", NULL, "the check ended early: out of memory");
+                add(check, CHECK_ERROR, "server", NULL, "the check ended early: out of memory");
                 check_end(check);
         }
 }
@@ -353,7 +354,7 @@ void conductor_end_checks(Conductor *conductor)
         while ((link = list_pop_first(&conductor->checks))) {
                 ConductorCheck *check = LIST_ENTRY(link, ConductorCheck, link);
 
-                add(check, FINDING_ERROR, "server", NULL, "the source has ended meanwhile");
+                add(check, CHECK_ERROR, "server", NULL, "the source has ended meanwhile");
                 check_end(check);
         }
 }

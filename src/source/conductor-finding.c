@@ -13,18 +13,18 @@
 #define CLOCK_DIFFERENCE_MAX_MSEC 2000
 
 static const char *const level_names[] = {
-        [FINDING_OK] = "ok",
-        [FINDING_WARNING] = "warning",
-        [FINDING_ERROR] = "error",
+        [CHECK_OK] = "ok",
+        [CHECK_WARNING] = "warning",
+        [CHECK_ERROR] = "error",
 };
-_Static_assert(ELEMENTSOF(level_names) == _FINDING_LEVEL_MAX, "a name for each level");
+_Static_assert(ELEMENTSOF(level_names) == _CHECK_LEVEL_MAX, "a name for each level");
 
-const char *finding_level_to_string(FindingLevel level)
+const char *check_level_to_string(CheckLevel level)
 {
         return level_names[level];
 }
 
-static void finding_clear(Finding *finding)
+static void finding_clear(CheckFinding *finding)
 {
         free((char *)finding->subject);
         free((char *)finding->pool);
@@ -32,19 +32,19 @@ static void finding_clear(Finding *finding)
         free((char *)finding->remedy);
 }
 
-void finding_list_deinit(FindingList *list)
+void check_findings_deinit(CheckFindings *list)
 {
         for (size_t i = 0; i < list->n; i++)
                 finding_clear(&list->entries[i]);
         free(list->entries);
-        *list = (FindingList){ 0 };
+        *list = (CheckFindings){ 0 };
 }
 
-void finding_add(FindingList *list, FindingLevel level, const char *subject, const char *pool,
-                 const char *remedy, const char *format, ...)
+void check_findings_add(CheckFindings *list, CheckLevel level, const char *subject,
+                        const char *pool, const char *remedy, const char *format, ...)
 {
-        Finding finding = { .level = level };
-        Finding *entries;
+        CheckFinding finding = { .level = level };
+        CheckFinding *entries;
         char *text;
         va_list args;
         int r;
@@ -72,7 +72,7 @@ void finding_add(FindingList *list, FindingLevel level, const char *subject, con
 /* Definitions */
 
 typedef struct DefinitionCheck {
-        FindingList *list;
+        CheckFindings *list;
         const ConfigPool *pool;
         const char *type;
         Slice definition;
@@ -86,9 +86,9 @@ static int64_t seconds_of(const DefinitionCheck *check, const char *key)
         return value.data && json_to_int64(value, &number) >= 0 && number > 0 ? number : 0;
 }
 
-#define warn(check, remedy, ...)                                                                  \
-        finding_add((check)->list, FINDING_WARNING, (check)->type, (check)->pool->name, (remedy), \
-                    __VA_ARGS__)
+#define warn(check, remedy, ...)                                                             \
+        check_findings_add((check)->list, CHECK_WARNING, (check)->type, (check)->pool->name, \
+                           (remedy), __VA_ARGS__)
 
 /* No lease extends this one. */
 static void check_end(const DefinitionCheck *check, const char *key)
@@ -151,7 +151,8 @@ static void check_limits(const DefinitionCheck *check)
                      limit);
 }
 
-void check_definition(FindingList *list, const ConfigPool *pool, const char *type, Slice definition)
+void check_definition(CheckFindings *list, const ConfigPool *pool, const char *type,
+                      Slice definition)
 {
         DefinitionCheck check = {
                 .list = list, .pool = pool, .type = type, .definition = definition
@@ -170,20 +171,21 @@ void check_definition(FindingList *list, const ConfigPool *pool, const char *typ
         check_poll_timeout(&check);
         check_limits(&check);
         if (list->n == n)
-                finding_add(list, FINDING_OK, type, pool->name, NULL,
-                            "the definition suits the pool");
+                check_findings_add(list, CHECK_OK, type, pool->name, NULL,
+                                   "the definition suits the pool");
 }
 
-void check_clock(FindingList *list, int64_t difference_msec)
+void check_clock(CheckFindings *list, int64_t difference_msec)
 {
         char text[FORMAT_MAX];
         uint64_t size = (uint64_t)llabs(difference_msec);
 
         if (size <= CLOCK_DIFFERENCE_MAX_MSEC)
                 return;
-        finding_add(list, FINDING_WARNING, "clock", NULL, "let both follow the same time (NTP)",
-                    "the server's clock is %s %s ours: times of logs do not fit, and hand-backs of "
-                    "types with pollTimeoutSeconds may come too late",
-                    format_span(text, size * USEC_PER_MSEC),
-                    difference_msec < 0 ? "behind" : "ahead of");
+        check_findings_add(
+                list, CHECK_WARNING, "clock", NULL, "let both follow the same time (NTP)",
+                "the server's clock is %s %s ours: times of logs do not fit, and hand-backs of "
+                "types with pollTimeoutSeconds may come too late",
+                format_span(text, size * USEC_PER_MSEC),
+                difference_msec < 0 ? "behind" : "ahead of");
 }

@@ -27,7 +27,7 @@ Outbox *conductor_outbox(Source *source);
 
 /* What an entry of it is about. Slices are the entry's. -EBADMSG: another version's. */
 typedef struct ConductorMessage {
-        const char *kind; /* "result", "put back", "hand back", "log" */
+        const char *kind; /* "result", "put back", "hand back", "log"; "task": HELD */
         Slice task_type;
         Slice workflow_id;
         bool is_text; /* its body is text, else a JSON object */
@@ -36,25 +36,25 @@ int conductor_describe_message(const OutboxEntry *entry, ConductorMessage *ret);
 
 /* Looks whether the server can be used, and whether its task definitions suit the pools. */
 
-typedef enum FindingLevel {
-        FINDING_OK,
-        FINDING_WARNING, /* works, but not as the pool means it */
-        FINDING_ERROR,   /* cannot work */
-        _FINDING_LEVEL_MAX,
-} FindingLevel;
-const char *finding_level_to_string(FindingLevel level); /* "ok", "warning", "error" */
+typedef enum CheckLevel {
+        CHECK_OK,
+        CHECK_WARNING, /* works, but not as the pool means it */
+        CHECK_ERROR,   /* cannot work */
+        _CHECK_LEVEL_MAX,
+} CheckLevel;
+const char *check_level_to_string(CheckLevel level); /* "ok", "warning", "error" */
 
-typedef struct Finding {
-        FindingLevel level;
+typedef struct CheckFinding {
+        CheckLevel level;
         const char *subject; /* "server", "auth", "search", or a task type */
         const char *pool;    /* NULL: the source as a whole */
         const char *text;
         const char *remedy; /* NULL: nothing to be done */
-} Finding;
+} CheckFinding;
 
 /* pools: those on this source; copied. Answered once, later; borrowed for the call. */
 typedef struct ConductorCheck ConductorCheck;
-typedef void (*conductor_check_t)(const Finding *findings, size_t n, void *userdata);
+typedef void (*conductor_check_t)(const CheckFinding *findings, size_t n, void *userdata);
 int conductor_check(Source *source, ConfigPool *const *pools, size_t n_pools,
                     conductor_check_t done, void *userdata, ConductorCheck **ret);
 /* The asker is gone: done is not called. */

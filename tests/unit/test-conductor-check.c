@@ -28,10 +28,10 @@ static ConfigPool *pool_of(unsigned workers, usec_t task_timeout_usec)
 }
 
 /* n findings, the first with this level and in its text this. */
-static void check_against(const char *definition, FindingLevel level, size_t n, const char *text)
+static void check_against(const char *definition, CheckLevel level, size_t n, const char *text)
 {
         _cleanup_(config_pool_unrefp) ConfigPool *pool = pool_of(3, 10 * USEC_PER_MINUTE);
-        FindingList list = { 0 };
+        CheckFindings list = { 0 };
 
         check_definition(&list, pool, "big", slice_from_string(definition));
         ck_assert_uint_eq(list.n, n);
@@ -39,30 +39,30 @@ static void check_against(const char *definition, FindingLevel level, size_t n, 
         ck_assert_str_eq(list.entries[0].subject, "big");
         ck_assert_str_eq(list.entries[0].pool, "p");
         ck_assert_msg(strstr(list.entries[0].text, text), "%s", list.entries[0].text);
-        ck_assert(level == FINDING_OK || list.entries[0].remedy);
-        finding_list_deinit(&list);
+        ck_assert(level == CHECK_OK || list.entries[0].remedy);
+        check_findings_deinit(&list);
 }
 
 START_TEST(definition_is_held_beside_the_pool)
 {
-        check_against(NULL, FINDING_WARNING, 1, "no definition of this type");
-        check_against("{}", FINDING_OK, 1, "suits");
+        check_against(NULL, CHECK_WARNING, 1, "no definition of this type");
+        check_against("{}", CHECK_OK, 1, "suits");
         check_against("{\"timeoutSeconds\":600,\"responseTimeoutSeconds\":5,"
                       "\"pollTimeoutSeconds\":600,\"concurrentExecLimit\":6,"
                       "\"totalTimeoutSeconds\":0,\"rateLimitPerFrequency\":0}",
-                      FINDING_OK, 1, "suits");
-        check_against("{\"timeoutSeconds\":599}", FINDING_WARNING, 1, "timeoutSeconds = 599");
-        check_against("{\"totalTimeoutSeconds\":60}", FINDING_WARNING, 1,
+                      CHECK_OK, 1, "suits");
+        check_against("{\"timeoutSeconds\":599}", CHECK_WARNING, 1, "timeoutSeconds = 599");
+        check_against("{\"totalTimeoutSeconds\":60}", CHECK_WARNING, 1,
                       "totalTimeoutSeconds = 60 of the definition ends a task sooner than the pool "
                       "does (task_timeout = 10m)");
-        check_against("{\"responseTimeoutSeconds\":4}", FINDING_WARNING, 1,
+        check_against("{\"responseTimeoutSeconds\":4}", CHECK_WARNING, 1,
                       "responseTimeoutSeconds = 4");
-        check_against("{\"pollTimeoutSeconds\":599}", FINDING_WARNING, 1, "pollTimeoutSeconds");
-        check_against("{\"concurrentExecLimit\":5}", FINDING_WARNING, 1,
+        check_against("{\"pollTimeoutSeconds\":599}", CHECK_WARNING, 1, "pollTimeoutSeconds");
+        check_against("{\"concurrentExecLimit\":5}", CHECK_WARNING, 1,
                       "less than the pool's 6 places");
-        check_against("{\"rateLimitPerFrequency\":1}", FINDING_WARNING, 1,
+        check_against("{\"rateLimitPerFrequency\":1}", CHECK_WARNING, 1,
                       "rateLimitPerFrequency = 1");
-        check_against("{\"timeoutSeconds\":1,\"concurrentExecLimit\":1}", FINDING_WARNING, 2,
+        check_against("{\"timeoutSeconds\":1,\"concurrentExecLimit\":1}", CHECK_WARNING, 2,
                       "timeoutSeconds = 1");
 }
 END_TEST
@@ -70,18 +70,18 @@ END_TEST
 START_TEST(any_end_is_sooner_than_none)
 {
         _cleanup_(config_pool_unrefp) ConfigPool *pool = pool_of(1, USEC_INFINITY);
-        FindingList list = { 0 };
+        CheckFindings list = { 0 };
 
         check_definition(&list, pool, "big", SLICE_LITERAL("{\"timeoutSeconds\":1000000000}"));
         ck_assert_uint_eq(list.n, 1);
         ck_assert_ptr_nonnull(strstr(list.entries[0].text, "task_timeout = infinity"));
-        finding_list_deinit(&list);
+        check_findings_deinit(&list);
 }
 END_TEST
 
 START_TEST(clocks_are_compared)
 {
-        FindingList list = { 0 };
+        CheckFindings list = { 0 };
 
         check_clock(&list, 2000);
         check_clock(&list, -2000);
@@ -91,7 +91,7 @@ START_TEST(clocks_are_compared)
         ck_assert_uint_eq(list.n, 2);
         ck_assert_ptr_nonnull(strstr(list.entries[0].text, "1m 30s ahead of"));
         ck_assert_ptr_nonnull(strstr(list.entries[1].text, "behind"));
-        finding_list_deinit(&list);
+        check_findings_deinit(&list);
 }
 END_TEST
 
@@ -102,17 +102,17 @@ typedef struct Checked {
         char text[4096]; /* "level subject pool: text", a line each */
 } Checked;
 
-static void on_checked(const Finding *findings, size_t n, void *userdata)
+static void on_checked(const CheckFinding *findings, size_t n, void *userdata)
 {
         Checked *checked = userdata;
         size_t used = 0;
 
         checked->n_done++;
         for (size_t i = 0; i < n; i++)
-                used += (size_t)snprintf(
-                        checked->text + used, sizeof(checked->text) - used, "%s %s %s: %s\n",
-                        finding_level_to_string(findings[i].level), findings[i].subject,
-                        findings[i].pool ?: "-", findings[i].text);
+                used += (size_t)snprintf(checked->text + used, sizeof(checked->text) - used,
+                                         "%s %s %s: %s\n", check_level_to_string(findings[i].level),
+                                         findings[i].subject, findings[i].pool ?: "-",
+                                         findings[i].text);
 }
 
 static void check_has(const Checked *checked, const char *line)
