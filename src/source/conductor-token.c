@@ -283,8 +283,10 @@ static int token_renew_call(Token *token, const char *url)
                 return -ENOMEM;
         }
         if ((r = http_call_new(&token->call, token->http, HTTP_POST, on_answer, token)) < 0 ||
-            (r = http_call_set_url(token->call, address)) < 0)
+            (r = http_call_set_url(token->call, address)) < 0) {
+                token->call = http_call_free(token->call);
                 return r;
+        }
         http_call_set_authorized(token->call, false);
         http_call_set_repeatable(token->call, true);
         return 0;

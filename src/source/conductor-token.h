@@ -8,7 +8,8 @@
  *   NONE ──token_fetch──▶ (fetching) ──▶ GRANTED ──four fifths of its life──▶ (fetching) ──▶ …
  *                              └──404──▶ NEEDLESS, until configured anew
  *
- * Key, secret and token are wiped from memory that is given back. */
+ * Key, secret and token are wiped from what memory of ours is given back; libcurl keeps copies of
+ * its own. */
 
 #include "base/http.h"
 #include "source/conductor-server.h"
