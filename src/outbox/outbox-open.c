@@ -9,6 +9,9 @@
 /* Of other sources, before the flush goes ahead of them: a busy loop may always have some. */
 #define PASSED_OVER_MAX 64
 
+/* sd-event's own would be a quarter of a second: longer than results may stay unsynced. */
+#define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
+
 /* Before the loop waits for events, while a flush waits for its turn. */
 static int on_prepare(sd_event_source *source, void *userdata)
 {
@@ -46,8 +49,8 @@ static int add_sources(Outbox *outbox)
             (r = sd_event_add_defer(event, &outbox->urgent_source, outbox_on_pass, outbox)) < 0 ||
             (r = sd_event_source_set_enabled(outbox->urgent_source, SD_EVENT_OFF)) < 0 ||
             (r = sd_event_source_set_priority(outbox->urgent_source, URGENT_PRIORITY)) < 0 ||
-            (r = sd_event_add_time(event, &outbox->timer, CLOCK_MONOTONIC, 0, 0, outbox_on_timer,
-                                   outbox)) < 0 ||
+            (r = sd_event_add_time(event, &outbox->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC,
+                                   outbox_on_timer, outbox)) < 0 ||
             (r = sd_event_source_set_enabled(outbox->timer, SD_EVENT_OFF)) < 0)
                 return r;
         (void)sd_event_source_set_description(outbox->flush_source, "outbox-flush");
@@ -171,8 +174,7 @@ Outbox *outbox_close(Outbox *outbox)
                 return NULL;
         outbox->closing = true;
         write_rest(outbox);
-        if (outbox_is_idle(outbox))
-                return outbox_free(outbox);
-        storage_drain(outbox->options.storage);
+        if (!outbox_is_idle(outbox))
+                storage_drain(outbox->options.storage);
         return outbox_free(outbox);
 }

@@ -277,8 +277,10 @@ static int scan_records(Scan *scan, segment_record_t on_record, void *userdata)
 
                 if (r == -EBADMSG) {
                         bad = true;
-                        if (size > scan->search_left)
+                        if (size > scan->search_left) {
+                                scan->result.verdict = SEGMENT_DAMAGED;
                                 break;
+                        }
                         scan->search_left -= size;
                         size = 1;
                 } else if (r < 0) {
