@@ -129,6 +129,19 @@ Entry *entry_find_crashed(const Outbox *outbox, Slice id)
         return NULL;
 }
 
+bool outbox_knows(const Outbox *outbox, const char *id)
+{
+        Slice slice = slice_from_string(id);
+
+        for (TableLink *i = table_find(&outbox->by_id, id_key(slice)); i; i = table_next(i)) {
+                const Entry *entry = container_of(i, Entry, by_id);
+
+                if ((unsigned)entry->public.state != ENTRY_CRASHED && is_of(entry, slice))
+                        return true;
+        }
+        return false;
+}
+
 Entry *entry_first_other(const Outbox *outbox, const Entry *entry)
 {
         Entry *first = NULL;

@@ -47,7 +47,7 @@ typedef enum OutboxState {
         _OUTBOX_STATE_MAX,
 } OutboxState;
 
-/* Its members are for reading, but for userdata and link, which are the source's. */
+/* Its members are for reading, but for n_tries and userdata, which are the source's. */
 typedef struct OutboxEntry {
         OutboxState state;
         unsigned kind;        /* the source's: which request the body is for; 0 while HELD */
@@ -61,7 +61,6 @@ typedef struct OutboxEntry {
         char *reason;       /* DEAD: why; text */
         unsigned n_tries;   /* the source's to count; 0 at each start */
         void *userdata;
-        ListLink link;
 } OutboxEntry;
 
 typedef struct OutboxCallbacks {
@@ -119,7 +118,10 @@ void outbox_hurry(Outbox *outbox);
 /* Refused for good. reason is copied. Later messages of the task are offered. */
 void outbox_bury(Outbox *outbox, OutboxEntry *entry, const char *reason);
 
-/* For people. By number; -ENOENT. retry: DEAD → WAITING, and WAITING ones are offered at once.
+/* Whether there is an entry of this task, in any state. */
+bool outbox_knows(const Outbox *outbox, const char *id);
+
+/* For people. By number; NULL: none. retry: DEAD → WAITING, and WAITING ones are offered at once.
  * drop: DEAD or WAITING and not being sent right now (-EBUSY), gone. */
 OutboxEntry *outbox_find(Outbox *outbox, uint64_t number);
 int outbox_retry(Outbox *outbox, OutboxEntry *entry);

@@ -4,8 +4,6 @@
 
 void fetch_begin(Conductor *conductor, FetchMark *mark)
 {
-        if (!conductor->fetches.next)
-                list_init(&conductor->fetches);
         mark->number = ++conductor->n_fetches;
         list_append(&conductor->fetches, &mark->link);
 }

@@ -26,7 +26,6 @@ typedef struct Stray {
         int64_t poll_count;
         uint64_t barrier; /* the last call that was under way when it was found */
         usec_t ripe_usec; /* not looked at before */
-        bool known;       /* by now */
         bool returned;    /* handed back once */
         char *id;
 } Stray;
@@ -116,39 +115,11 @@ int stray_add(ConductorSubscription *subscription, const TaskView *view)
         return 0;
 }
 
-static void match_entry(OutboxEntry *entry, void *userdata)
+/* Neither in a pool's hands, nor with a message about it on its way. */
+static bool is_unknown(const Conductor *conductor, const Stray *stray)
 {
-        ListLink *strays = userdata;
-
-        LIST_FOREACH (i, strays) {
-                Stray *stray = LIST_ENTRY(i, Stray, link);
-
-                stray->known |= streq(stray->id, entry->id);
-        }
-}
-
-/* In a pool's hands, or with a message about it on its way. */
-static void drop_known(Conductor *conductor, ListLink *strays)
-{
-        outbox_visit(conductor->outbox, match_entry, strays);
-        LIST_FOREACH_SAFE (i, strays) {
-                Stray *stray = LIST_ENTRY(i, Stray, link);
-
-                if (stray->known || conductor_find_task(conductor, slice_from_string(stray->id)))
-                        (void)stray_free(stray);
-        }
-}
-
-static bool is_unknown(Conductor *conductor, Stray *stray)
-{
-        ListLink alone = LIST_INIT(alone);
-        bool known;
-
-        list_append(&alone, &stray->link);
-        outbox_visit(conductor->outbox, match_entry, &alone);
-        known = stray->known || conductor_find_task(conductor, slice_from_string(stray->id));
-        list_remove(&stray->link);
-        return !known;
+        return !outbox_knows(conductor->outbox, stray->id) &&
+               !conductor_find_task(conductor, slice_from_string(stray->id));
 }
 
 static const char *type_of(const ConductorSubscription *subscription, const TaskView *view)
@@ -277,7 +248,6 @@ static void on_look(void *userdata, Verdict verdict, const TaskView *view)
 static void look_at_ripe(Conductor *conductor, ListLink *strays)
 {
         usec_t now = clock_monotonic_usec();
-        ListLink ripe = LIST_INIT(ripe);
 
         while (!list_is_empty(strays)) {
                 Stray *stray = LIST_FIRST(strays, Stray, link);
@@ -285,16 +255,8 @@ static void look_at_ripe(Conductor *conductor, ListLink *strays)
                 if (stray->ripe_usec > now || fetch_is_under_way(conductor, stray->barrier))
                         break;
                 list_remove(&stray->link);
-                list_append(&ripe, &stray->link);
-        }
-        if (list_is_empty(&ripe))
-                return;
-        drop_known(conductor, &ripe);
-        while (!list_is_empty(&ripe)) {
-                Stray *stray = LIST_FIRST(&ripe, Stray, link);
-
-                list_remove(&stray->link);
-                if (look_at(conductor, stray->id, on_look, stray) < 0)
+                if (!is_unknown(conductor, stray) ||
+                    look_at(conductor, stray->id, on_look, stray) < 0)
                         (void)stray_free(stray);
         }
 }

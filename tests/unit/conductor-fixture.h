@@ -175,7 +175,7 @@ static inline void answer(FakeCall *call, Verdict verdict, const char *body)
 int __wrap_outbox_hold(Outbox *outbox, const char *id, Slice head, OutboxEntry **ret);
 int __wrap_outbox_put(Outbox *outbox, OutboxEntry *entry, unsigned kind, Slice body, bool crashed);
 void __wrap_outbox_forget(Outbox *outbox, OutboxEntry *entry);
-void __wrap_outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata);
+bool __wrap_outbox_knows(const Outbox *outbox, const char *id);
 bool __wrap_outbox_is_high(const Outbox *outbox);
 
 int __wrap_outbox_hold(Outbox *outbox, const char *id, Slice head, OutboxEntry **ret)
@@ -216,11 +216,13 @@ void __wrap_outbox_forget(Outbox *outbox, OutboxEntry *entry)
         entry_free(container_of(entry, FakeEntry, entry));
 }
 
-void __wrap_outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata)
+bool __wrap_outbox_knows(const Outbox *outbox, const char *id)
 {
-        LIST_FOREACH_SAFE (i, &fixture.entries) {
-                visitor(&LIST_ENTRY(i, FakeEntry, link)->entry, userdata);
+        LIST_FOREACH (i, &fixture.entries) {
+                if (streq(LIST_ENTRY(i, FakeEntry, link)->id, id))
+                        return true;
         }
+        return false;
 }
 
 bool __wrap_outbox_is_high(const Outbox *outbox)
@@ -334,6 +336,7 @@ static inline void fixture_setup(void)
         conductor->config = &fixture.config;
         conductor->scratch = BUFFER_NULL(OUTBOX_HEAD_MAX);
         list_init(&conductor->subscriptions);
+        list_init(&conductor->fetches);
         *subscription = (ConductorSubscription){
                 .conductor = conductor,
                 .n_ref = 1000, /* never freed by a test */

@@ -456,6 +456,7 @@ static inline void fixture_setup(void)
         };
         list_init(&f.subscription.tasks);
         list_init(&f.conductor.subscriptions);
+        list_init(&f.conductor.fetches);
         list_append(&f.conductor.subscriptions, &f.subscription.link);
         ck_assert_int_eq(send_new(&f.conductor), 0);
         clock_freeze(USEC_PER_HOUR, INT64_C(1795211450360));

@@ -35,8 +35,12 @@ END_TEST
 START_TEST(what_is_forgotten_is_gone)
 {
         Fixture *f = fixture_new();
+        OutboxEntry *entry = hold(f, "t1");
 
-        outbox_forget(f->outbox, hold(f, "t1"));
+        ck_assert(outbox_knows(f->outbox, "t1"));
+        ck_assert(!outbox_knows(f->outbox, "t"));
+        outbox_forget(f->outbox, entry);
+        ck_assert(!outbox_knows(f->outbox, "t1"));
         fixture_turn(f);
         ck_assert_status(f, 0, 0, 0);
         fixture_reopen(f);
