@@ -189,7 +189,7 @@ static void on_answer(ServerCall *call, Verdict verdict, const HttpAnswer *answe
                 conductor_suspect(subscription);
         } else {
                 poll->more = false;
-                if (answer->sent && (verdict == VERDICT_DONE || verdict == VERDICT_AWAY))
+                if (answer->sent && verdict != VERDICT_REFUSED && verdict != VERDICT_MISSING)
                         conductor_suspect(subscription);
                 if (verdict == VERDICT_DONE)
                         note_nonsense(poll, answer, now);
@@ -263,12 +263,13 @@ static int start_for_credit(Poll *poll, unsigned n_idle)
 }
 
 /* Whether a poll of nothing is due, so that tasks keep coming to the pool's domain while all its
- * places are taken. A pool that is paused or drains has no tasks in hand, and lets it die. */
+ * places are taken, be it by what an update-v2 may bring. A pool that is paused or drains has no
+ * tasks in hand, and lets it die. */
 static usec_t keep_alive_usec(const Poll *poll)
 {
         const ConductorSubscription *subscription = poll->subscription;
 
-        if (!subscription->domain || subscription->n_tasks == 0)
+        if (!subscription->domain || subscription->n_tasks + subscription->n_reserved == 0)
                 return USEC_INFINITY;
         return usec_add(poll->ended_usec, POLL_DOMAIN_USEC);
 }
