@@ -62,7 +62,7 @@ typedef struct SendItem {
         char *changed;                  /* NULL: as it is in the outbox */
         size_t changed_size;
         PayloadUpload *upload;      /* under way */
-        unsigned n_busy;            /* tries that the server was too busy for */
+        unsigned n_paused;          /* pauses of its own after a try */
         unsigned n_doubtful;        /* tries answered as a fault of ours, or of its database */
         uint64_t n_accepted_before; /* the sender's, at the first doubtful try */
         bool tried;                 /* was sent before */
@@ -85,7 +85,8 @@ typedef struct FetchMark {
  * of it. Slices point into task->json. */
 struct ConductorTask {
         TableLink by_id;                     /* of conductor->tasks, while the pool has it */
-        ListLink link;                       /* of subscription->tasks, while the pool has it */
+        ListLink link;                       /* of subscription->tasks, while the pool has it;
+                                              * of send->later afterwards, without memory */
         ConductorSubscription *subscription; /* counted */
         Task *task;                          /* counted */
         OutboxEntry *entry;
@@ -98,16 +99,15 @@ struct ConductorTask {
         Slice output;                 /* outputData as it came, raw; SLICE_NULL: none */
         int64_t response_timeout_sec; /* 0: none */
         int64_t poll_timeout_sec;     /* of its definition; 0: none */
-        int64_t callback_after_sec;
-        usec_t taken_usec;          /* monotonic */
-        usec_t lease_usec;          /* when its lease is extended next; USEC_INFINITY: never */
-        usec_t watch_usec;          /* when the server is asked about it next */
-        ListLink lease_link;        /* of those whose lease is to be extended now */
-        ListLink watch_link;        /* of those that the server is to be asked about now */
-        bool asked;                 /* its answer is awaited */
-        bool extending;             /* an extension is under way */
-        usec_t logged_usec;         /* when its last line of progress was sent; 0: none yet */
-        TaskStatus status;          /* as settled */
+        usec_t taken_usec;            /* monotonic */
+        usec_t lease_usec;            /* when its lease is extended next; USEC_INFINITY: never */
+        usec_t watch_usec;            /* when the server is asked about it next */
+        ListLink lease_link;          /* of those whose lease is to be extended now */
+        ListLink watch_link;          /* of those that the server is to be asked about now */
+        bool asked;                   /* its answer is awaited */
+        bool extending;               /* an extension is under way */
+        usec_t logged_usec;           /* when its last line of progress was sent; 0: none yet */
+        TaskStatus status;            /* as settled */
         struct PayloadFetch *fetch; /* its input is on its way, and a place of the credit is kept */
 };
 
@@ -225,9 +225,8 @@ int conductor_task_set_json(ConductorTask *holding, Slice json);
 
 void conductor_settle(Subscription *subscription, Task *task, Outcome *outcome,
                       const Settlement *settlement);
+/* Also of what no pool has (any more). Without memory it is tried again each second. */
 void conductor_release(Subscription *subscription, Task *task, const char *reason);
-/* Hands back what no pool has (any more): HELD → WAITING. crashed: see outbox_put. */
-int conductor_hand_back(ConductorTask *holding, bool crashed);
 
 /* conductor-result.c: pure */
 
@@ -313,6 +312,9 @@ typedef struct TaskView {
 /* object: text that json_check accepted. -EBADMSG: it is no task. */
 int task_view_parse(Slice object, TaskView *ret);
 bool task_view_is_held_by(const TaskView *view, const char *worker_id);
+/* Of a task's members, raw; 0: there is none, or it says something else. */
+int64_t task_number(Slice value);
+int64_t task_poll_timeout_sec(Slice definition);
 
 /* conductor-clock.c */
 

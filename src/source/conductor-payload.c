@@ -95,10 +95,12 @@ static void fail_task(ConductorTask *holding, TaskStatus status, const char *why
 
         log_event(LOG_ERR, &fields, "task %s (%s) fails: %s", holding->task->id,
                   holding->task->type, why);
-        /* Without memory its response time-out says so. */
         if (outcome_new(&outcome, status, why) >= 0)
                 conductor_settle(&holding->subscription->subscription, holding->task, outcome,
                                  &settlement);
+        else
+                conductor_release(&holding->subscription->subscription, holding->task,
+                                  "out of memory");
 }
 
 static void give_back(ConductorTask *holding, const char *why)

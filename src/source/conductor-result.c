@@ -260,18 +260,18 @@ static int append_outcome(Buffer *buffer, const Outcome *outcome, Buffer *rest)
 }
 
 int result_append(Buffer *buffer, const MessageHead *head, const char *task_id,
-                  const Outcome *outcome, Buffer *ret_rest_logs)
+                  const Outcome *outcome, Buffer *rest_logs)
 {
-        size_t size = buffer->size, rest_size = ret_rest_logs->size;
+        size_t size = buffer->size, rest_size = rest_logs->size;
         int r = append_begin(buffer, head, task_id, outcome->status);
 
         if (r >= 0)
-                r = append_outcome(buffer, outcome, ret_rest_logs);
+                r = append_outcome(buffer, outcome, rest_logs);
         if (r >= 0)
                 r = buffer_append_byte(buffer, '}');
         if (r < 0) {
                 buffer_truncate(buffer, size);
-                buffer_truncate(ret_rest_logs, rest_size);
+                buffer_truncate(rest_logs, rest_size);
                 return r;
         }
         replace_zeros(buffer, size);
@@ -362,10 +362,11 @@ int result_append_changed(Buffer *buffer, Slice body, const ResultChange *change
 
 int64_t hand_back_delay_sec(int64_t now_msec, int64_t scheduled_msec, int64_t poll_timeout_sec)
 {
-        int64_t waited_msec = MAX(now_msec - scheduled_msec, INT64_C(0)), over_msec;
+        int64_t waited_msec, over_msec;
 
         if (poll_timeout_sec <= 0 || poll_timeout_sec > INT64_MAX / 2000 || scheduled_msec <= 0)
                 return CONDUCTOR_CALLBACK_MIN_SEC;
+        waited_msec = MAX(now_msec - scheduled_msec, INT64_C(0));
         over_msec = waited_msec - poll_timeout_sec * 1000 + HAND_BACK_MARGIN_MSEC;
         if (over_msec <= 0)
                 return CONDUCTOR_CALLBACK_MIN_SEC;

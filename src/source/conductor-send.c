@@ -133,9 +133,8 @@ void send_postpone(SendItem *item, usec_t delay_usec)
 void send_retry(SendItem *item)
 {
         const Backoff *backoff = &item->conductor->config->conductor.outbox.backoff;
-        unsigned n = ++item->n_busy + item->n_doubtful;
 
-        send_postpone(item, backoff_delay(backoff, n, random_u64()));
+        send_postpone(item, backoff_delay(backoff, ++item->n_paused, random_u64()));
 }
 
 void send_retry_unanswered(SendItem *item)
@@ -437,8 +436,8 @@ int send_new(Conductor *conductor)
         list_init(&send->later);
         for (SendStep i = 0; i < _SEND_STEP_MAX; i++)
                 list_init(&send->idle[i]);
-        r = sd_event_add_time(conductor->event, &send->later_source, CLOCK_MONOTONIC, 0, 1,
-                              on_later, send);
+        r = sd_event_add_time(conductor->event, &send->later_source, CLOCK_MONOTONIC, 0,
+                              USEC_PER_MSEC, on_later, send);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(send->later_source, "conductor-settle");

@@ -50,7 +50,7 @@ typedef struct ConductorSend {
         unsigned n_without_v2; /* results that went by the plain update after update-v2 was 404 */
         uint64_t kept_bytes;   /* of tasks whose result the server has not accepted yet */
 
-        ListLink later; /* ConductorTask by link: conductor_settle_later */
+        ListLink later; /* ConductorTask by link: stale ones, and what found no memory */
         sd_event_source *later_source;
         bool told_retry_after;
         Buffer body, rest; /* of the settlement in hand */

@@ -160,7 +160,7 @@ static int put_outcome(ConductorTask *holding, Outcome *outcome)
         return 0;
 }
 
-static int put_hand_back(ConductorTask *holding, bool crashed)
+static int put_hand_back(ConductorTask *holding)
 {
         Conductor *conductor = holding->subscription->conductor;
         ConductorSend *send = conductor->send;
@@ -176,7 +176,7 @@ static int put_hand_back(ConductorTask *holding, bool crashed)
                                      delay_sec);
         if (r >= 0)
                 r = outbox_put(conductor->outbox, holding->entry, MESSAGE_HAND_BACK,
-                               buffer_slice(&send->body), crashed);
+                               buffer_slice(&send->body), false);
         if (r < 0)
                 return r;
         begin_way(holding);
@@ -207,7 +207,7 @@ void conductor_settle_rest(ConductorSend *send)
                 if (!holding->entry) {
                         conductor_settled(holding, _TASK_STATUS_INVALID);
                 } else if ((holding->outcome ? put_outcome(holding, holding->outcome)
-                                             : put_hand_back(holding, false)) < 0) {
+                                             : put_hand_back(holding)) < 0) {
                         settle_later(holding, LATER_USEC);
                 } else {
                         holding->outcome = outcome_free(holding->outcome);
@@ -262,12 +262,6 @@ void conductor_settle(Subscription *base, Task *task, Outcome *outcome,
                 holding->reserved = subscription_reserve(holding->subscription);
 }
 
-int conductor_hand_back(ConductorTask *holding, bool crashed)
-{
-        conductor_task_unlink(holding);
-        return put_hand_back(holding, crashed);
-}
-
 void conductor_release(Subscription *base, Task *task, const char *reason)
 {
         ConductorTask *holding = take_holding(subscription_of(base), task);
@@ -277,6 +271,6 @@ void conductor_release(Subscription *base, Task *task, const char *reason)
         holding->released = true;
         if (!holding->entry)
                 settle_later(holding, 0);
-        else if (put_hand_back(holding, false) < 0)
+        else if (put_hand_back(holding) < 0)
                 settle_later(holding, LATER_USEC);
 }

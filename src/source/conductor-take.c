@@ -13,7 +13,7 @@
 /* The members of a task object that matter here, raw. */
 typedef struct TaskFields {
         Slice id, type, definition_name, workflow_id, retry_count, poll_count, scheduled_time;
-        Slice response_timeout, callback_after, output, definition, external_input;
+        Slice response_timeout, output, definition, external_input;
 } TaskFields;
 
 /* By length first: most members of a task are none of these, and this is done for each. */
@@ -39,8 +39,6 @@ static Slice *field_of(TaskFields *fields, Slice key)
                 return IS("taskDefinition") ? &fields->definition : NULL;
         case sizeof("workflowInstanceId") - 1:
                 return IS("workflowInstanceId") ? &fields->workflow_id : NULL;
-        case sizeof("callbackAfterSeconds") - 1:
-                return IS("callbackAfterSeconds") ? &fields->callback_after : NULL;
         case sizeof("responseTimeoutSeconds") - 1:
                 return IS("responseTimeoutSeconds") ? &fields->response_timeout : NULL;
         case sizeof("externalInputPayloadStoragePath") - 1:
@@ -83,17 +81,9 @@ static void move_fields(TaskFields *fields, const char *from, const char *to)
         move_slice(&fields->poll_count, from, to);
         move_slice(&fields->scheduled_time, from, to);
         move_slice(&fields->response_timeout, from, to);
-        move_slice(&fields->callback_after, from, to);
         move_slice(&fields->output, from, to);
         move_slice(&fields->definition, from, to);
         move_slice(&fields->external_input, from, to);
-}
-
-static int64_t number_or_zero(Slice value)
-{
-        int64_t number;
-
-        return value.data && json_to_int64(value, &number) >= 0 ? number : 0;
 }
 
 /* An id or a type: -EBADMSG where it is none. */
@@ -179,18 +169,14 @@ static int add_to_tables(ConductorTask *holding)
 /* fields: of task->json. */
 static void fill_holding(ConductorTask *holding, const TaskFields *fields)
 {
-        Slice poll_timeout = SLICE_NULL;
         Task *task = holding->task;
 
-        task->retry_count = (unsigned)CLAMP(number_or_zero(fields->retry_count), 0, INT32_MAX);
-        task->poll_count = (unsigned)CLAMP(number_or_zero(fields->poll_count), 0, INT32_MAX);
-        task->scheduled_msec = number_or_zero(fields->scheduled_time);
+        task->retry_count = (unsigned)CLAMP(task_number(fields->retry_count), 0, INT32_MAX);
+        task->poll_count = (unsigned)CLAMP(task_number(fields->poll_count), 0, INT32_MAX);
+        task->scheduled_msec = task_number(fields->scheduled_time);
         holding->output = fields->output;
-        holding->response_timeout_sec = number_or_zero(fields->response_timeout);
-        holding->callback_after_sec = number_or_zero(fields->callback_after);
-        if (json_type_of(fields->definition) == JSON_OBJECT)
-                poll_timeout = json_member(fields->definition, "pollTimeoutSeconds");
-        holding->poll_timeout_sec = number_or_zero(poll_timeout);
+        holding->response_timeout_sec = task_number(fields->response_timeout);
+        holding->poll_timeout_sec = task_poll_timeout_sec(fields->definition);
 }
 
 /* Takes over the task's reference. fields: of task->json. */
@@ -264,10 +250,8 @@ static void give_back(ConductorTask *holding)
                                  .task_type = task->type,
                                  .status = "HANDED_BACK" }),
                   "task %s (%s) handed back: the pool has no place for it", task->id, task->type);
-        if (conductor_hand_back(holding, false) < 0)
-                log_full(LOG_ERR, -ENOMEM,
-                         &(LogFields){ .pool = holding->subscription->pool, .task_id = task->id },
-                         "cannot hand back task %s, its response timeout will: %m", task->id);
+        conductor_release(&holding->subscription->subscription, holding->task,
+                          "the pool has no place for it");
 }
 
 static void flush(Delivery *delivery)
@@ -332,8 +316,10 @@ static int refuse_task(ConductorSubscription *subscription, Slice object, const 
                 goto finish;
         r = outcome_newf(&outcome, TASK_FAILED_WITH_TERMINAL_ERROR,
                          "the task (%zu bytes) cannot be given to a handler: %s", object.size, why);
-        if (r < 0)
+        if (r < 0) {
+                conductor_release(&subscription->subscription, task, "out of memory");
                 goto finish;
+        }
         settlement.ended_msec = settlement.started_msec;
         log_event(LOG_ERR,
                   (&(LogFields){ .pool = subscription->pool,

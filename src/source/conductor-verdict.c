@@ -308,16 +308,19 @@ static void look_for(const SendItem *item, const char *worker)
         }
 }
 
-static bool is_ours(const SendItem *item, const TaskView *task, const MessageHead *head)
+/* 1, 0, or -ENOMEM. */
+static int is_ours(const SendItem *item, const TaskView *task, const MessageHead *head)
 {
         _cleanup_free_ char *worker = strndup(head->worker_id.data, head->worker_id.size);
 
-        if (!worker || !task_view_is_held_by(task, worker))
-                return false;
+        if (!worker)
+                return -ENOMEM;
+        if (!task_view_is_held_by(task, worker))
+                return 0;
         if (task->poll_count == head->poll_count)
-                return true;
+                return 1;
         look_for(item, worker);
-        return false;
+        return 0;
 }
 
 /* As the task is now: time has passed, and a predecessor's hand-back has no body yet. */
@@ -359,11 +362,12 @@ static void on_task(SendItem *item, const HttpAnswer *answer)
                 send_bury(item, "its record is damaged");
                 return;
         }
-        if (!is_ours(item, &task, &head)) {
+        r = is_ours(item, &task, &head);
+        if (r == 0) {
                 drop(item, "it is not in our hands any more");
                 return;
         }
-        if (renew_body(item, &task, &head) < 0) {
+        if (r < 0 || renew_body(item, &task, &head) < 0) {
                 send_retry(item);
                 return;
         }

@@ -10,18 +10,18 @@ static Slice text_of(Slice value)
         return (Slice){ value.data + 1, value.size - 2 };
 }
 
-static int64_t number_of(Slice value)
+int64_t task_number(Slice value)
 {
         int64_t number;
 
         return value.data && json_to_int64(value, &number) >= 0 ? number : 0;
 }
 
-static int64_t poll_timeout_of(Slice definition)
+int64_t task_poll_timeout_sec(Slice definition)
 {
         if (!definition.data || json_type_of(definition) != JSON_OBJECT)
                 return 0;
-        return number_of(json_member(definition, "pollTimeoutSeconds"));
+        return task_number(json_member(definition, "pollTimeoutSeconds"));
 }
 
 int task_view_parse(Slice object, TaskView *ret)
@@ -38,9 +38,9 @@ int task_view_parse(Slice object, TaskView *ret)
                 .worker_id = text_of(json_member(object, "workerId")),
                 .domain = text_of(json_member(object, "domain")),
                 .output = json_member(object, "outputData"),
-                .poll_count = number_of(json_member(object, "pollCount")),
-                .scheduled_msec = number_of(json_member(object, "scheduledTime")),
-                .poll_timeout_sec = poll_timeout_of(json_member(object, "taskDefinition")),
+                .poll_count = task_number(json_member(object, "pollCount")),
+                .scheduled_msec = task_number(json_member(object, "scheduledTime")),
+                .poll_timeout_sec = task_poll_timeout_sec(json_member(object, "taskDefinition")),
         };
         if (!view.id.data || !view.status.data)
                 return -EBADMSG;

@@ -157,7 +157,7 @@ static void on_look(void *userdata, Verdict verdict, const TaskView *view)
         Conductor *conductor;
         usec_t now;
 
-        if (!holding || !list_is_linked(&holding->link))
+        if (!holding || !holding_of(holding->subscription->conductor, task))
                 return; /* settled meanwhile */
         conductor = holding->subscription->conductor;
         if (verdict == VERDICT_MISSING) {

@@ -329,6 +329,7 @@ START_TEST(test_hand_back_delay)
         ck_assert_int_eq(hand_back_delay_sec(1000, 2000, 5), 1);
         ck_assert_int_eq(hand_back_delay_sec(1000, 1, INT64_MAX), 1);
         ck_assert_int_eq(hand_back_delay_sec(1000, 0, 1), 1);
+        ck_assert_int_eq(hand_back_delay_sec(1000, INT64_MIN, 1), 1);
 }
 END_TEST
 

@@ -80,18 +80,6 @@ START_TEST(test_release)
 }
 END_TEST
 
-/* A task that the pool never had goes back without a word to it. */
-START_TEST(test_hand_back_unseen)
-{
-        ck_assert_int_eq(conductor_hand_back(take_task("t")->holding, false), 0);
-        offer();
-        answer(UPDATE, VERDICT_DONE, 200, "t");
-        assert_over(1, 0);
-        ck_assert_uint_eq(f.n_released + f.n_settled, 0);
-        ck_assert_uint_eq(f.subscription.status.n_handed_back, 1);
-}
-END_TEST
-
 START_TEST(test_connections)
 {
         char id[8];
@@ -498,10 +486,9 @@ START_TEST(test_end_in_the_middle)
 END_TEST
 
 UNIT_MAIN_WITH("conductor-send", fixture_setup, fixture_teardown, test_update,
-               test_failed_and_put_back, test_put_back_poll_timeout, test_release,
-               test_hand_back_unseen, test_connections, test_no_receipt, test_logs_after_update,
-               test_v2_brings_next, test_v2_brings_nothing, test_v2_without_room,
-               test_v2_not_for_all, test_v2_missing, test_v2_wrong_method, test_v2_behind_a_proxy,
-               test_v2_task_missing, test_v2_unanswered, test_v2_unreadable, test_v2_never_sent,
-               test_unwanted, test_gone, test_settled_twice, test_full, test_no_memory, test_upload,
-               test_upload_nowhere, test_end_in_the_middle);
+               test_failed_and_put_back, test_put_back_poll_timeout, test_release, test_connections,
+               test_no_receipt, test_logs_after_update, test_v2_brings_next, test_v2_brings_nothing,
+               test_v2_without_room, test_v2_not_for_all, test_v2_missing, test_v2_wrong_method,
+               test_v2_behind_a_proxy, test_v2_task_missing, test_v2_unanswered, test_v2_unreadable,
+               test_v2_never_sent, test_unwanted, test_gone, test_settled_twice, test_full,
+               test_no_memory, test_upload, test_upload_nowhere, test_end_in_the_middle);
