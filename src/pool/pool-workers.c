@@ -6,12 +6,16 @@
 #include "pool/pool-internal.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include "base/log-ids.h"
 #include "base/log.h"
 
 #define REMEDY_EXEC                                                                                \
         "check that the program exists and is executable for the daemon's user, then wait or use " \
         "'yardctl restart'"
+#define REMEDY_START                                                                              \
+        "let the daemon have more open files and memory (LimitNOFILE= of its service), or fewer " \
+        "workers"
 #define REMEDY_CRASH "see the worker's lines in the log; try the handler with 'yardmasterd run'"
 
 unsigned pool_wanted_workers(const Pool *pool)
@@ -197,6 +201,22 @@ static int slot_remake_worker(Slot *slot)
         return 0;
 }
 
+static void note_no_start(Slot *slot, int error)
+{
+        PoolStats *stats = &slot->pool->stats;
+        const char *name = worker_name(slot->worker);
+        char text[sizeof(stats->error)];
+        int n;
+
+        log_full(LOG_ERR, error,
+                 &(LogFields){ .pool = slot->pool->config->name,
+                               .worker = name,
+                               .message_id = LOG_ID_WORKER_CANNOT_START },
+                 "cannot be started, trying again: %m");
+        n = snprintf(text, sizeof(text), "worker %s cannot be started: %s", name, strerror(-error));
+        pool_stats_set_error(stats, text, MIN((size_t)MAX(n, 0), sizeof(text) - 1), REMEDY_START);
+}
+
 static void slot_start(Slot *slot, usec_t now)
 {
         const ConfigPool *config = slot->pool->config;
@@ -217,11 +237,7 @@ static void slot_start(Slot *slot, usec_t now)
         r = worker_start(slot->worker);
         if (r < 0) {
                 back_off(slot, now);
-                log_full(LOG_ERR, r,
-                         &(LogFields){ .pool = config->name,
-                                       .worker = worker_name(slot->worker),
-                                       .message_id = LOG_ID_WORKER_CANNOT_START },
-                         "cannot be started, trying again: %m");
+                note_no_start(slot, r);
         }
 }
 

@@ -3,7 +3,8 @@
 """A Conductor server that says what none should, and what the daemon and its tools make of it."""
 
 import harness
-from conductorcase import ConductorCase
+from conductorcase import WORKER, ConductorCase
+from harness import Daemon
 from hostile import Hostile, http, task
 
 
@@ -113,6 +114,19 @@ class Searches(HostileCase):
             self.open_gate(daemon)
             server.wait_results("t-1", "t-2", "t-3")
             daemon.stop()
+
+
+class Descriptors(HostileCase):
+    def test_status_tells_why_workers_do_not_start(self):
+        server = self.hostile()
+        daemon = Daemon(self.config(server, pool="workers = 40;"), wrapper=["prlimit", "--nofile=64:64"])
+        self.addCleanup(daemon.remove)
+        daemon.script("worker", WORKER)
+        daemon.spawn()
+        daemon.log.wait_for("socket .*/control|cannot be started, trying again")
+        harness.eventually(lambda: "Too many open files" in daemon.ctl("status", status=None).stdout, "the reason")
+        self.assertIn("LimitNOFILE=", daemon.ctl("status").stdout)
+        daemon.stop()
 
 
 class Words(HostileCase):
