@@ -16,8 +16,8 @@
 #include "manager/event-hub.h"
 #include "manager/waiters.h"
 #include "pool/pool.h"
-#include "source/conductor.h"
-#include "source/queue.h"
+#include "source/conductor/conductor.h"
+#include "source/queue/queue.h"
 
 typedef struct Manager Manager;
 

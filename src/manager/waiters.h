@@ -4,7 +4,7 @@
 /* Who waits for the end of which task: a hash table from task id to waiters. */
 
 #include "base/list.h"
-#include "source/queue.h"
+#include "source/queue/queue.h"
 
 typedef struct Waiter Waiter;
 

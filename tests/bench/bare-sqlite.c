@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/clock.h"
-#include "source/queue-store.h"
+#include "source/queue/store.h"
 
 #define INPUT_SIZE       200
 #define N_INSERT         1000 /* one call of yardctl submit --from */

@@ -6,7 +6,7 @@
  * name (--wrap). */
 
 #include <stdio.h>
-#include "source/conductor-clock.h"
+#include "source/conductor/clock.h"
 #include "unit.h"
 
 #define START_USEC (1000 * USEC_PER_SEC)

@@ -5,7 +5,7 @@
  * are answered by name of what they ask for; entries are offered by offer(). */
 
 #include <stdio.h>
-#include "source/conductor-send.h"
+#include "source/conductor/send.h"
 #include "unit.h"
 
 #define CALLS_MAX   64

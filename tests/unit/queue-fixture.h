@@ -6,7 +6,7 @@
 
 #include <ftw.h>
 #include <stdio.h>
-#include "source/queue.h"
+#include "source/queue/queue.h"
 #include "unit.h"
 
 #define POOL_TASKS_MAX 4096

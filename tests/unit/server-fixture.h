@@ -7,7 +7,7 @@
 
 #include <systemd/sd-event.h>
 #include "base/clock.h"
-#include "source/conductor-server.h"
+#include "source/conductor/server.h"
 #include "http-server.h"
 
 #define CANNED_MAX 8

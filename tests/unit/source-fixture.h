@@ -7,7 +7,7 @@
 #include <ftw.h>
 #include "config/object.h"
 #include "server-fixture.h"
-#include "source/conductor-internal.h"
+#include "source/conductor/internal.h"
 
 #define POLL   "GET /api/tasks/poll/batch/big?"
 #define SEARCH "GET /api/tasks/search"

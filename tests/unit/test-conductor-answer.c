@@ -2,7 +2,7 @@
 
 /* What a server's answers mean and say. The bodies are a real server's. */
 
-#include "source/conductor-token.h"
+#include "source/conductor/token.h"
 #include "unit.h"
 
 #define JSON "application/json"

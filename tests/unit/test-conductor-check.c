@@ -4,7 +4,7 @@
 
 #include "base/strv.h"
 #include "source-fixture.h"
-#include "source/conductor-check.h"
+#include "source/conductor/check.h"
 
 #define VERSION  "GET /api/version "
 #define UPDATE2  "POST /api/tasks/update-v2 "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <stdio.h>
-#include "source/conductor-internal.h"
+#include "source/conductor/internal.h"
 #include "unit.h"
 
 static const MessageHead head = {

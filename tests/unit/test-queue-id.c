@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "source/queue-id.h"
+#include "source/queue/id.h"
 #include "unit.h"
 
 #define TAG UINT64_C(0x123456789abcdef)
