@@ -3,25 +3,32 @@
 
 /* The Conductor source's own structs, shared by the files of this folder. Who does what:
  *
- *   conductor.c           life, subscriptions, status
- *   poll.c      when and how to ask for tasks; credit
- *   take.c      an answer with tasks → ConductorTask, HELD in the outbox → the pool
- *   result.c    Outcome → body of the update (pure)
- *   settle.c    settle, release: what the pool says → WAITING in the outbox
- *   send.c      WAITING → the server: update, update-v2, log lines; again until accepted;
- *                         -verdict.c: what its answers mean; -upload.c: outputs over its limit
- *   clock.c     one timer for all tasks in hand; lease.c extends their leases
- *   fetch.c     which calls that may bring tasks are under way
- *   view.c      what the server says about a task (pure)
- *   watch.c     asks which of the tasks that run longer are still wanted
- *   look.c      reads single tasks as the server has them, not many a second
- *   sweep.c     finds tasks that were handed out in an answer that was never read;
- *                         stray.c hands them back
- *   recover.c   tasks that a dead predecessor had in hand
- *   payload.c   inputs and outputs in external storage; -transfer.c: the way of one
- *   depth.c     how many tasks wait at the server
- *   check.c     `yardctl source check`; -finding.c: what it says of definitions (pure)
- *   server.c    whether the server is up; -call.c, -answer.c, -token.c beside it
+ *   conductor.c   life, subscriptions, status
+ *   poll.c        when and how to ask for tasks; credit
+ *   take.c        an answer with tasks → ConductorTask, HELD in the outbox → the pool
+ *   result.c      Outcome → body of the update (pure)
+ *   settle.c      settle, release: what the pool says → WAITING in the outbox
+ *   send.c        WAITING → the server: update, update-v2, log lines; again until accepted
+ *   verdict.c     what its answers mean for a message
+ *   upload.c      outputs over its limit
+ *   clock.c       one timer for all tasks in hand; lease.c extends their leases
+ *   fetch.c       which calls that may bring tasks are under way
+ *   view.c        what the server says about a task (pure)
+ *   watch.c       asks which of the tasks that run longer are still wanted
+ *   look.c        reads single tasks as the server has them, not many a second
+ *   sweep.c       finds tasks that were handed out in an answer that was never read
+ *   stray.c       hands them back
+ *   recover.c     tasks that a dead predecessor had in hand
+ *   payload.c     inputs and outputs in external storage
+ *   transfer.c    the way of one of them
+ *   depth.c       how many tasks wait at the server
+ *   progress.c    lines of a task's log about its progress
+ *   check.c       `yardctl source check`
+ *   finding.c     what it says of definitions (pure)
+ *   server.c      whether the server is up
+ *   call.c        a request to it
+ *   answer.c      what an answer means (pure)
+ *   token.c       authorization
  *
  * A task's way: a poll's or update-v2's answer (conductor_take) → HELD → pool → settle → WAITING →
  * on_ready → sent → accepted → on_settled, gone. */
