@@ -38,7 +38,7 @@ def violations(root):
     definitions = DEFINITION.findall(read(root, "src/base/log-ids.h"))
     entries = ENTRY.findall(read(root, "systemd/yardmaster.catalog"))
     fields = set(re.findall(r'"(YARDMASTER_\w+)"', read(root, "src/base/log.c")))
-    code = "".join(read(path) for path in glob.glob(f"{root}/src/*/*.c"))
+    code = "".join(read(path) for path in glob.glob(f"{root}/src/**/*.c", recursive=True))
 
     if not definitions or not entries or not fields:
         yield f"nothing to check: {len(definitions)} ids, {len(entries)} entries, {len(fields)} fields"

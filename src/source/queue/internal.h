@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The queue's own structs, shared by the files of this folder: each holds one kind of job, both its half
- * on the storage thread (run, with the QueueStore) and its half on the loop (post, done).
+/* The queue's own structs, shared by the files of this folder: each holds one kind of job, both its
+ * half on the storage thread (run, with the QueueStore) and its half on the loop (post, done).
  *
  * The loop keeps counts of every type, exact as of the last job done, so that status and the
  * decision to fetch cost no disk. A task handed out is a Holding: in queue->holdings while the pool
