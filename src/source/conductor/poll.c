@@ -13,6 +13,7 @@
 #include "source/conductor/internal.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include "base/log.h"
 
@@ -43,6 +44,9 @@ static const Backoff unanswered_backoff = { 50 * USEC_PER_MSEC, 30 * USEC_PER_SE
  * of them are: a poll for each would cost as much as its task. */
 #define POLL_GATHER_USEC (2 * USEC_PER_MSEC)
 
+/* How long an answer that was too big keeps the next ones small; then twice as many may come. */
+#define POLL_MOST_USEC (5 * USEC_PER_MINUTE)
+
 struct Poll {
         ConductorSubscription *subscription; /* counted while a call is under way */
         const char *type;                    /* the subscription's */
@@ -57,6 +61,7 @@ struct Poll {
         usec_t due_usec;   /* not before */
         bool more;         /* the last brought all that it asked for: there may be more */
         unsigned most; /* of one answer, because more did not fit into one; 0: as many as may be */
+        usec_t most_usec;   /* when it was set */
         usec_t gather_usec; /* since when it waits for more places; 0: it does not */
         unsigned n_early;
         unsigned n_refused;    /* in a row */
@@ -107,11 +112,20 @@ static void note_refusal(Poll *poll, const HttpAnswer *answer, usec_t now)
         pause_refused(poll, problem, now);
 }
 
+/* Tasks may hold secrets: what could be the beginning of some is shown to nobody. */
+static bool may_be_tasks(Slice body)
+{
+        for (size_t i = 0; i < body.size; i++)
+                if (!strchr(" \t\r\n", body.data[i]))
+                        return body.data[i] == '[' || body.data[i] == '{';
+        return true;
+}
+
 /* An answer, but not of tasks. */
 static void note_nonsense(Poll *poll, const HttpAnswer *answer, usec_t now)
 {
         char begin[NONSENSE_MAX + 1], problem[600];
-        size_t n = MIN(answer->body.size, (size_t)NONSENSE_MAX);
+        size_t n = may_be_tasks(answer->body) ? 0 : MIN(answer->body.size, (size_t)NONSENSE_MAX);
 
         for (size_t i = 0; i < n; i++)
                 begin[i] = answer->body.data[i] >= ' ' && answer->body.data[i] < 0x7f
@@ -186,6 +200,7 @@ static void on_answer(ServerCall *call, Verdict verdict, const HttpAnswer *answe
         } else if (answer->failure == HTTP_FAILED_TOO_BIG && poll->count > 1) {
                 /* what it brought is found, and comes again */
                 poll->most = poll->count / 2;
+                poll->most_usec = now;
                 conductor_suspect(subscription);
         } else {
                 poll->more = false;
@@ -246,6 +261,18 @@ static usec_t gather_until(Poll *poll, unsigned places, usec_t now)
         return usec_add(poll->gather_usec, POLL_GATHER_USEC);
 }
 
+/* Tasks as large as those that did not fit may have been few. */
+static unsigned most_now(Poll *poll)
+{
+        usec_t now = clock_monotonic_usec();
+
+        if (now > usec_add(poll->most_usec, POLL_MOST_USEC)) {
+                poll->most = poll->most <= UINT_MAX / 2 ? 2 * poll->most : UINT_MAX;
+                poll->most_usec = now;
+        }
+        return poll->most;
+}
+
 static int start_for_credit(Poll *poll, unsigned n_idle)
 {
         const ConductorSubscription *subscription = poll->subscription;
@@ -254,7 +281,7 @@ static int start_for_credit(Poll *poll, unsigned n_idle)
 
         poll->gather_usec = 0;
         if (poll->most > 0)
-                places = MIN(places, poll->most);
+                places = MIN(places, most_now(poll));
         if (poll->more || timeout == 0)
                 return start(poll, MIN(places, subscription->batch), 0);
         if (n_idle > places)
