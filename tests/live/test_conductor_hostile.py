@@ -44,6 +44,7 @@ class Polls(HostileCase):
             server.on("GET", "/poll/", http(body))
             problem = harness.eventually(lambda: self.pool_problem(daemon), "a problem")
             self.assertIn(f"no list of tasks: HTTP 200, {len(body)} bytes", problem)
+            self.assertEqual("taskId" in problem or "null" in problem, body == "null", "tasks may hold secrets")
             self.assert_well(daemon, server)
             self.assertIsNone(self.pool_problem(daemon))
 
