@@ -154,8 +154,8 @@ class Lease(Keep):
         self.assertEqual(stub.stats()["leases"], 0)
 
     def test_many_at_once(self):
-        stub = self.stub("--response-timeout=3")
-        stub.create("work", 300, input={"sleep": 6})
+        stub = self.stub("--response-timeout=6")
+        stub.create("work", 300, input={"sleep": 10})
         self.daemon(source(stub) + pool(workers=3, concurrency=100))
         stub.wait("settled")
         self.clean(stub, handed_back=0)
