@@ -250,6 +250,25 @@ class Faults(ConductorCase):
         daemon.log.wait_for("answers again")
 
 
+class Retries(ConductorCase):
+    N_REFUSED = 2000
+
+    def test_what_is_refused_for_now_holds_up_nothing_else(self):
+        stub = self.stub("--no-update-v2")
+        daemon = self.daemon(stub, source='connections = 1; outbox = { backoff = "10ms"; backoff_max = "10ms"; };')
+        fault = stub.fault("status", "/api/tasks/*/log", method="POST", count=10**6, status=500, retryable=True)
+        lines = [f"line {i}" for i in range(12)]
+        stub.create("work", self.N_REFUSED, input={"result": {"status": "COMPLETED", "logs": lines}})
+        stub.wait("completed", self.N_REFUSED)
+        eventually(lambda: stub.faults()[fault]["fired"] > 2 * self.N_REFUSED, "each was tried again")
+        before = stub.faults()[fault]["fired"]
+        stub.create("work", 1)
+        stub.wait("completed", self.N_REFUSED + 1)
+        self.assertLess(stub.faults()[fault]["fired"] - before, self.N_REFUSED / 2)
+        stub.clear_faults()
+        self.wait_empty(daemon)
+
+
 class DeadLetters(ConductorCase):
     SOURCE = 'outbox = { backoff = "10ms"; backoff_max = "20ms"; attempts = 3; };'
 

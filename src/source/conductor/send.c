@@ -19,6 +19,9 @@
  * them none are fetched: a server that gives out tasks but takes no results is no reason to. */
 #define KEPT_BYTES_MAX ((uint64_t)32 * 1024 * 1024)
 
+/* So many first tries go before each item that was tried before, where both wait. */
+#define FIRST_TRIES_PER_RETRY 3
+
 /* Where there is no memory for a request. */
 #define NO_MEMORY_USEC USEC_PER_SEC
 
@@ -173,7 +176,7 @@ void send_on_ready(Outbox *outbox, OutboxEntry *entry, Slice body, void *userdat
                 return;
         }
         item->body = item->changed ? (Slice){ item->changed, item->changed_size } : body;
-        list_append(&conductor->send->queue, &item->link);
+        list_append(item->tried ? &conductor->send->retries : &conductor->send->queue, &item->link);
         send_pump(conductor->send);
 }
 
@@ -361,14 +364,25 @@ static void start(ConductorSend *send, SendItem *item)
         }
 }
 
+static SendItem *pop_item(ConductorSend *send)
+{
+        ListLink *queue = &send->queue;
+
+        if (list_is_empty(queue) || (send->n_before_retry == 0 && !list_is_empty(&send->retries)))
+                queue = &send->retries;
+        send->n_before_retry = queue == &send->retries
+                                       ? FIRST_TRIES_PER_RETRY
+                                       : send->n_before_retry - (send->n_before_retry > 0);
+        return list_is_empty(queue) ? NULL : LIST_ENTRY(list_pop_first(queue), SendItem, link);
+}
+
 void send_pump(ConductorSend *send)
 {
         const Conductor *conductor = send->conductor;
+        SendItem *item;
 
-        while (!list_is_empty(&send->queue) &&
-               send->n_running < conductor->config->conductor.connections) {
-                SendItem *item = LIST_ENTRY(list_pop_first(&send->queue), SendItem, link);
-
+        while (send->n_running < conductor->config->conductor.connections &&
+               (item = pop_item(send))) {
                 if (server_may_send(conductor->server))
                         start(send, item);
                 else
@@ -432,6 +446,7 @@ int send_new(Conductor *conductor)
         send->body.maximum = CONDUCTOR_BODY_MAX;
         send->rest.maximum = CONDUCTOR_LOG_TEXT_MAX + CONDUCTOR_LOG_LAST_MAX;
         list_init(&send->queue);
+        list_init(&send->retries);
         list_init(&send->running);
         list_init(&send->later);
         for (SendStep i = 0; i < _SEND_STEP_MAX; i++)

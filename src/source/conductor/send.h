@@ -9,8 +9,10 @@
  *                 ▲                                     │
  *                 └── on_ready ◀─ outbox_postpone ◀─────┴─▶ outbox_bury
  *
- * At most config->conductor.connections calls are under way; the queue is in the order in which the
- * outbox offered. Calls are kept: what is the same for all requests of a step is set once.
+ * At most config->conductor.connections calls are under way, in the order in which the outbox
+ * offered; but what was tried before stands in a queue of its own, so that a server which refuses
+ * some for now does not keep the others waiting behind them. Calls are kept: what is the same for
+ * all requests of a step is set once.
  *
  * A try that the server may have acted on makes an item uncertain. Sending a result again does no
  * harm, but the server may have stored it without going on with its workflow (measured): once it is
@@ -42,7 +44,9 @@ typedef struct SendCall {
 
 typedef struct ConductorSend {
         Conductor *conductor;
-        ListLink queue; /* SendItem */
+        ListLink queue;          /* SendItem: not tried yet */
+        ListLink retries;        /* SendItem: tried before */
+        unsigned n_before_retry; /* first tries that still go before the next of retries */
         ListLink idle[_SEND_STEP_MAX];
         ListLink running;
         unsigned n_running;
