@@ -26,6 +26,10 @@ EXAMPLE_FILES = {
     EXAMPLES + name
     for name in ("count.conf", "file-size.conf", "hash.c", "hash.conf", "letters.conf", "words.cc", "words.conf")
 }
+DROP_INS = {
+    f"{{datadir}}/yardmaster/systemd/20-{name}.conf"
+    for name in ("credentials", "devices", "home", "instance", "jit", "namespaces", "network", "proc", "write")
+}
 PAGES = {
     f"{{mandir}}/man{page[-1]}/{page}"
     for page in (
@@ -46,11 +50,13 @@ DATA = {
     "{libdir}/pkgconfig/yardmaster-handler.pc",
     "{prefix}/lib/systemd/catalog/yardmaster.catalog",
     "{prefix}/lib/systemd/system/yardmaster.service",
+    "{prefix}/lib/systemd/system/yardmaster@.service",
     "{prefix}/lib/sysusers.d/yardmaster.conf",
+    "{prefix}/lib/tmpfiles.d/yardmaster.conf",
     "{sysconfdir}/yardmaster/conf.d/conductor.conf.example",
     "{sysconfdir}/yardmaster/conf.d/example.conf.example",
     "{sysconfdir}/yardmaster/yardmaster.conf",
-}
+} | DROP_INS
 HANDLERS = {
     f"{{libdir}}/yardmaster/handlers/{name}.so"
     for name, built in (("hash", "YARDMASTER_TEST_CRYPTO"), ("words", "YARDMASTER_TEST_CXX"))
@@ -138,25 +144,43 @@ class Staged(unittest.TestCase):
         self.assertEqual(ask("--libs"), "")
         self.assertEqual(ask("--variable=includedir"), self.directories["includedir"])
 
-    def test_unit_names_what_is_installed(self):
-        unit = self.read("{prefix}/lib/systemd/system/yardmaster.service")
-        config = "{sysconfdir}/yardmaster/yardmaster.conf".format(**self.directories)
-        self.assertIn(f"ExecStart={self.directories['bindir']}/yardmasterd --config {config}\n", unit)
-        self.assertIn(f"ExecReload={self.directories['bindir']}/yardctl ", unit)
-        self.assertNotIn("@", unit)
-        # systemd 252 reads the newer type as "simple", without a word to the daemon
-        self.assertIn("\nType=notify\n", unit)
-        pages = re.findall(r"man:(\S+)\((\d)\)", unit)
-        for page, section in pages:
-            self.assertIn(f"{{mandir}}/man{section}/{page}.{section}", PAGES)
+    def test_units_name_what_is_installed(self):
+        for name, folder, runtime in (("yardmaster", "", "yardmaster"),
+                                      ("yardmaster@", "/instances/%i", "yardmaster-%i")):
+            unit = self.read(f"{{prefix}}/lib/systemd/system/{name}.service")
+            config = f"{{sysconfdir}}/yardmaster{folder}/yardmaster.conf".format(**self.directories)
+            bindir = self.directories["bindir"]
+            self.assertIn(f"\nExecStart={bindir}/yardmasterd --config {config}\n", unit)
+            self.assertIn(f"\nExecReload={bindir}/yardctl --socket /run/{runtime}/control reload\n", unit)
+            self.assertIn(f"\nRuntimeDirectory={runtime}\n", unit)
+            self.assertIn(f"\nStateDirectory={runtime}\n", unit)
+            self.assertNotRegex(unit, "@[A-Z]")
+            # systemd 252 reads the newer type as "simple", without a word to the daemon
+            self.assertIn("\nType=notify\n", unit)
+            for page, section in re.findall(r"man:(\S+)\((\d)\)", unit):
+                self.assertIn(f"{{mandir}}/man{section}/{page}.{section}", PAGES)
+            drop_ins = re.search(r"(\S+) has\n# drop-ins", unit).group(1)
+            self.assertIn(drop_ins + "/20-jit.conf", {path.format(**self.directories) for path in DROP_INS})
 
-    def test_systemd_accepts_the_unit(self):
+    def test_systemd_accepts_the_units(self):
         self.require("systemd-analyze")
-        # systemd looks at targets too, which a staging folder has not
-        text = output("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "--root", self.root,
-                      "yardmaster.service")
-        complaints = [line for line in text.splitlines() if "yardmaster" in line]
-        self.assertEqual(complaints, [])
+        for unit in "yardmaster.service", "yardmaster@tenant.service":
+            # systemd looks at targets too, which a staging folder has not
+            text = output("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "--root", self.root, unit)
+            complaints = [line for line in text.splitlines() if "yardmaster" in line]
+            self.assertEqual(complaints, [])
+
+    def test_tmpfiles_makes_the_folder_of_instances(self):
+        self.require("systemd-tmpfiles")
+        if os.geteuid() != 0:
+            self.skipTest("only root makes folders of root")
+        with tempfile.TemporaryDirectory(prefix="ym-") as root:
+            os.makedirs(f"{root}/etc")
+            shutil.copy("/etc/passwd", f"{root}/etc")
+            shutil.copy("/etc/group", f"{root}/etc")
+            output("systemd-tmpfiles", "--root", root, "--create", self.staged("{prefix}/lib/tmpfiles.d/yardmaster.conf"))
+            folder = root + "{sysconfdir}/yardmaster/instances".format(**self.directories)
+            self.assertEqual(oct(stat.S_IMODE(os.stat(folder).st_mode)), oct(0o755))
 
     def test_sysusers_makes_the_user_of_the_unit(self):
         self.require("systemd-sysusers")
