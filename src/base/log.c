@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#define SD_JOURNAL_SUPPRESS_LOCATION
-
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -9,26 +8,27 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
-#include <systemd/sd-journal.h>
 #include "base/json-scan.h"
+#include "base/log-journal.h"
 #include "base/log.h"
 #include "base/parse.h"
 
-/* Journal fields of one entry: message, priority, identifier and one for each of LogFields. */
-#define LOG_FIELDS_MAX 11
+/* Journal fields of one entry: message, priority, identifiers and one for each of LogFields. */
+#define LOG_FIELDS_MAX 12
 
-/* Longest field beside the message: a name and an id with room to spare; a longer value is cut. */
-#define LOG_FIELD_SIZE 320
+/* Longest value of a field beside the message: a name or an id with room to spare. */
+#define LOG_VALUE_MAX 320
 
-#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+static_assert(LOG_LINE_MAX + LOG_FIELDS_MAX * (LOG_VALUE_MAX + 32) < JOURNAL_ENTRY_MAX,
+              "an entry may be too large");
 
 static struct {
         const char *identifier;
         int level;
         bool to_journal;
-        uint64_t n_dropped; /* since the last line that stderr took */
+        uint64_t n_missing; /* dropped since the last line that was taken */
+        uint64_t n_dropped;
 } log_state = { .identifier = "yardmaster", .level = LOG_INFO };
 
 static const struct {
@@ -48,8 +48,7 @@ static const struct {
 _Static_assert(ELEMENTSOF(log_levels) == LOG_DEBUG + 1, "a row for each syslog level");
 
 /* systemd names the stream it gave us by device and inode; a redirected stderr no longer matches.
- * Where the journal's socket is out of reach (a root directory of our own), sd_journal_sendv would
- * drop every entry and call it success. */
+ * Nor does it count where the journal's socket is out of reach (a root directory of our own). */
 static bool stderr_is_journal(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -96,6 +95,11 @@ const char *log_level_to_string(int level)
 bool log_to_journal(void)
 {
         return log_state.to_journal;
+}
+
+uint64_t log_n_dropped(void)
+{
+        return log_state.n_dropped;
 }
 
 /* Ends a text that was cut off before a character that is not whole; returns its size. */
@@ -146,93 +150,113 @@ static bool write_line(int level, const char *message)
         line_append(line, &n, message);
         n = drop_partial_character(line, n);
         line[n++] = '\n';
-        return write(STDERR_FILENO, line, n) >= 0 || errno != EAGAIN;
-}
-
-static void write_or_drop(int level, const char *message)
-{
-        char text[96];
-
-        if (log_state.n_dropped > 0) {
-                (void)snprintf(text, sizeof(text),
-                               "%" PRIu64 " lines are missing here: nobody was reading stderr",
-                               log_state.n_dropped);
-                if (write_line(LOG_WARNING, text))
-                        log_state.n_dropped = 0;
-        }
-        if (log_state.n_dropped > 0 || !write_line(level, message))
-                log_state.n_dropped++;
+        return write(STDERR_FILENO, line, n) >= 0;
 }
 
 typedef struct JournalEntry {
-        struct iovec fields[LOG_FIELDS_MAX];
-        char texts[LOG_FIELDS_MAX][LOG_FIELD_SIZE];
-        int n;
+        JournalField fields[LOG_FIELDS_MAX];
+        size_t n;
 } JournalEntry;
 
 static void entry_add(JournalEntry *entry, const char *name, const char *value)
 {
-        char *text = entry->texts[entry->n];
-        int size;
-
         if (!value)
                 return;
-        size = snprintf(text, LOG_FIELD_SIZE, "%s=%s", name, value);
-        if (size < 0)
-                return;
-        entry->fields[entry->n++] = (struct iovec){
-                .iov_base = text,
-                .iov_len = MIN((size_t)size, LOG_FIELD_SIZE - 1),
+        entry->fields[entry->n++] = (JournalField){
+                .name = name,
+                .value = { value, MIN(strlen(value), (size_t)LOG_VALUE_MAX) },
         };
 }
 
-static int send_entry(int level, const LogFields *fields, char *message_field)
+static void entry_add_fields(JournalEntry *entry, const LogFields *fields)
 {
-        char priority[2] = { (char)('0' + level), '\0' };
+        entry_add(entry, "MESSAGE_ID", fields->message_id);
+        entry_add(entry, "YARDMASTER_POOL", fields->pool);
+        entry_add(entry, "YARDMASTER_WORKER", fields->worker);
+        entry_add(entry, "YARDMASTER_TASK_ID", fields->task_id);
+        entry_add(entry, "YARDMASTER_TASK_TYPE", fields->task_type);
+        entry_add(entry, "YARDMASTER_SOURCE", fields->source);
+        entry_add(entry, "YARDMASTER_STATUS", fields->status);
+        entry_add(entry, "YARDMASTER_PID", fields->pid);
+        if (fields->printed)
+                entry_add(entry, "SYSLOG_PID", fields->pid);
+}
+
+/* A line of text: subject, if there is one, stands before the message. */
+typedef struct LogLine {
+        int level;
+        const LogFields *fields;
+        const char *text;
+        size_t subject_size;
+} LogLine;
+
+static int send_entry(const LogLine *line)
+{
+        char priority[2] = { (char)('0' + line->level), '\0' };
+        bool printed = line->fields && line->fields->printed;
+        const char *message = line->text + (printed ? line->subject_size : 0);
         JournalEntry entry = { .n = 1 };
 
-        entry.fields[0].iov_base = message_field;
-        entry.fields[0].iov_len = strlen(message_field);
+        entry.fields[0] = (JournalField){ "MESSAGE", slice_from_string(message) };
         entry_add(&entry, "PRIORITY", priority);
-        entry_add(&entry, "SYSLOG_IDENTIFIER", log_state.identifier);
-        if (fields) {
-                entry_add(&entry, "MESSAGE_ID", fields->message_id);
-                entry_add(&entry, "YARDMASTER_POOL", fields->pool);
-                entry_add(&entry, "YARDMASTER_WORKER", fields->worker);
-                entry_add(&entry, "YARDMASTER_TASK_ID", fields->task_id);
-                entry_add(&entry, "YARDMASTER_TASK_TYPE", fields->task_type);
-                entry_add(&entry, "YARDMASTER_SOURCE", fields->source);
-                entry_add(&entry, "YARDMASTER_STATUS", fields->status);
-                entry_add(&entry, "YARDMASTER_PID", fields->pid);
+        entry_add(&entry, "SYSLOG_IDENTIFIER",
+                  printed ? line->fields->worker : log_state.identifier);
+        if (line->fields)
+                entry_add_fields(&entry, line->fields);
+        return journal_send(entry.fields, entry.n);
+}
+
+/* A journal that does not take it for now would get it out of order from stderr; one that is not
+ * there any more leaves only that. */
+static bool line_deliver(const LogLine *line)
+{
+        int r = log_state.to_journal ? send_entry(line) : -ENOENT;
+
+        return r >= 0 || (r != -EAGAIN && write_line(line->level, line->text));
+}
+
+static void line_deliver_or_drop(const LogLine *line)
+{
+        char text[96];
+
+        if (log_state.n_missing > 0) {
+                (void)snprintf(text, sizeof(text), "%" PRIu64 " lines are missing here: %s",
+                               log_state.n_missing,
+                               log_state.to_journal ? "the journal took none"
+                                                    : "nobody was reading stderr");
+                if (line_deliver(&(LogLine){ .level = LOG_WARNING, .text = text }))
+                        log_state.n_missing = 0;
         }
-        return sd_journal_sendv(entry.fields, entry.n);
+        if (log_state.n_missing == 0 && line_deliver(line))
+                return;
+        log_state.n_missing++;
+        log_state.n_dropped++;
 }
 
 int log_full(int level, int error, const LogFields *fields, const char *format, ...)
 {
-        static const char prefix[] = "MESSAGE=";
-        char text[sizeof(prefix) + LOG_LINE_MAX] = "MESSAGE=";
-        char *message = text + sizeof(prefix) - 1;
         const char *subject = fields ? fields->worker ?: fields->pool : NULL;
+        LogLine line = { .level = CLAMP(level, LOG_EMERG, LOG_DEBUG), .fields = fields };
         int saved_errno = errno, n = 0;
+        char text[LOG_LINE_MAX];
         va_list args;
 
         error = error > 0 ? -error : error;
-        level = CLAMP(level, LOG_EMERG, LOG_DEBUG);
-        if (level > log_level())
+        if (line.level > log_level() && !(fields && fields->printed))
                 return error;
 
         if (subject)
-                n = snprintf(message, LOG_LINE_MAX / 2, "%s: ", subject);
+                n = snprintf(text, LOG_LINE_MAX / 2, "%s: ", subject);
         n = CLAMP(n, 0, LOG_LINE_MAX / 2 - 1);
+        line.text = text;
+        line.subject_size = (size_t)n;
         errno = -error;
         va_start(args, format);
-        n += vsnprintf(message + n, (size_t)(LOG_LINE_MAX - n), format, args);
+        n += vsnprintf(text + n, (size_t)(LOG_LINE_MAX - n), format, args);
         va_end(args);
         if (n >= LOG_LINE_MAX)
-                (void)drop_partial_character(message, LOG_LINE_MAX - 1);
-        if (!log_state.to_journal || send_entry(level, fields, text) < 0)
-                write_or_drop(level, message);
+                (void)drop_partial_character(text, LOG_LINE_MAX - 1);
+        line_deliver_or_drop(&line);
         errno = saved_errno;
         return error;
 }

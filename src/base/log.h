@@ -4,12 +4,14 @@
 /* One line per event: to the journal with fields where stderr is a journal stream, else to stderr
  * as "2026-03-01T12:00:00.123Z LEVEL pool/worker: message", in one write(2). The worker or pool
  * that the fields name stands before the message in both, so the message need not. A line has at
- * most LOG_LINE_MAX bytes (the rest is cut off); newlines and other control characters are escaped.
- * Nothing waits for a pipe or terminal that nobody reads: what it cannot take is dropped, and a
- * line says how many were once it can. Library code (base, task, config, worker/protocol,
- * control/wire) stays silent; programs log once, where a decision is made. */
+ * most LOG_LINE_MAX bytes (the rest is cut off); newlines and other control characters are escaped
+ * on stderr. Nothing waits for a journal that hangs, or for a pipe or terminal that nobody reads:
+ * what it cannot take is dropped, and a line says how many were once it can. Library code (base,
+ * task, config, worker/protocol, control/wire) stays silent; programs log once, where a decision is
+ * made. */
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <syslog.h>
 #include "base/macro.h"
 
@@ -26,7 +28,11 @@ typedef struct LogFields {
         const char *source;
         const char *status;
         const char *message_id;
-        const char *pid; /* of the process a forwarded line came from */
+        const char *pid; /* of the process it is about, or came from */
+        /* What a worker printed: its own words, not an event. In the journal its identifier is the
+         * worker's name, its SYSLOG_PID the pid, and the message stands there alone. log_level is
+         * about events, so it does not count here. */
+        bool printed;
 } LogFields;
 
 /* Finds out where stderr goes. Call once, first. identifier: the program's name. */
@@ -38,6 +44,8 @@ int log_level_from_string(const char *s);
 const char *log_level_to_string(int level);
 /* Whether log lines reach the journal directly (then workers get journal streams of their own). */
 bool log_to_journal(void);
+/* Lines that nobody took, so far. */
+uint64_t log_n_dropped(void);
 
 /* error: -errno or 0; if set, "%m" in format means it. Returns error, or 0. */
 int log_full(int level, int error, const LogFields *fields, const char *format, ...) _printf_(4, 5);

@@ -420,7 +420,9 @@ static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
         const char *name = worker_name(slot->worker);
         bool by_itself = exit->cause == WORKER_EXIT_CRASHED;
         usec_t delay = 0;
+        char pid[16];
 
+        (void)snprintf(pid, sizeof(pid), "%d", (int)exit->pid);
         pool->stats.total.n_crashes++;
         if (now - slot->started_usec >= POOL_STABLE_USEC)
                 slot->n_failures = 0;
@@ -432,6 +434,7 @@ static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
         log_event(LOG_WARNING,
                   (&(LogFields){ .pool = pool->config->name,
                                  .worker = name,
+                                 .pid = pid,
                                  .message_id = log_id_of_exit(exit->cause) }),
                   "%s; starting again in %.3gs", exit->text, (double)delay / (double)USEC_PER_SEC);
         pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), REMEDY_CRASH);
@@ -479,6 +482,17 @@ static void on_stopped(Slot *slot, const WorkerExit *exit)
         slot->started_usec = 0;
 }
 
+/* Its tasks go on; what it prints until it is replaced is lost. */
+static void on_log_lost(Slot *slot)
+{
+        slot->recycle = true;
+        log_event(LOG_WARNING,
+                  (&(LogFields){ .pool = slot->pool->config->name,
+                                 .worker = worker_name(slot->worker),
+                                 .message_id = LOG_ID_WORKER_LOG_LOST }),
+                  "its stream to the journal broke: replaced after the tasks it holds");
+}
+
 void pool_on_worker(Worker *worker, const WorkerReport *report, void *userdata)
 {
         Slot *slot = userdata;
@@ -492,6 +506,9 @@ void pool_on_worker(Worker *worker, const WorkerReport *report, void *userdata)
                 on_stopped(slot, report->exit);
                 break;
         case WORKER_ROOM:
+                break;
+        case WORKER_LOG_LOST:
+                on_log_lost(slot);
                 break;
         case WORKER_PROGRESS:
                 source_report_progress(pool->subscription, report->task, report->data);

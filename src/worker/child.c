@@ -115,6 +115,9 @@ void child_start(Child *child)
                 .cpu_usec = child->config->handler.mode == HANDLER_PER_TASK
                                     ? child->config->limits.cpu_usec
                                     : 0,
+                /* As a service of systemd's: a journal that is stopped must not kill a worker
+                 * that prints. */
+                .ignore_sigpipe = child->config->handler.mode != HANDLER_PER_TASK,
                 .callback = child_on_spawned,
                 .userdata = child,
         };

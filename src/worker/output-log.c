@@ -22,17 +22,43 @@ void output_log_begin(OutputLog *log, pid_t pid)
         log->pid = pid;
 }
 
+void output_log_set_task(OutputLog *log, const Task *task)
+{
+        log->task = task;
+}
+
+/* Takes "<3>" off the beginning of a line. */
+static int take_level(Slice *line)
+{
+        const char *p = line->data;
+        int level;
+
+        if (line->size < 3 || p[0] != '<' || p[1] < '0' || p[1] > '7' || p[2] != '>')
+                return LOG_INFO;
+        level = p[1] - '0';
+        line->data += 3;
+        line->size -= 3;
+        return level;
+}
+
 static void output_log_write(OutputLog *log, Slice line, const char *note)
 {
         char pid[16];
-        LogFields fields = { .pool = log->pool, .worker = log->worker };
+        LogFields fields = {
+                .pool = log->pool,
+                .worker = log->worker,
+                .task_id = log->task ? log->task->id : NULL,
+                .task_type = log->task ? log->task->type : NULL,
+                .printed = true,
+        };
+        int level = take_level(&line);
 
         if (log->pid > 0) {
                 (void)snprintf(pid, sizeof(pid), "%d", (int)log->pid);
                 fields.pid = pid;
         }
-        (void)log_full(LOG_INFO, 0, &fields, "%.*s%s", (int)line.size,
-                       line.size > 0 ? line.data : "", note);
+        (void)log_full(level, 0, &fields, "%.*s%s", (int)line.size, line.size > 0 ? line.data : "",
+                       note);
 }
 
 static void output_log_tell_suppressed(OutputLog *log)

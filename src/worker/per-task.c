@@ -241,6 +241,7 @@ static int per_task_dispatch(Worker *worker, HeldTask *held)
                         close_request_fds(&worker->child->request);
                 return r;
         }
+        output_log_set_task(&worker->log, held->task);
         child_start(worker->child);
         return 0;
 }

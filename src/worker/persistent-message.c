@@ -178,6 +178,7 @@ static void worker_on_line(Worker *worker, Slice line)
 
         switch (message_parse(line, &message, &error)) {
         case MESSAGE_STRAY:
+                worker_note_printer(worker);
                 output_log_line(&worker->log, line);
                 return;
         case MESSAGE_INVALID:

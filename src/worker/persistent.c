@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <systemd/sd-journal.h>
+#include "base/log-journal.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "worker/persistent.h"
@@ -28,6 +29,14 @@
 
 #define STDERR_READ_SIZE 16384
 
+/* What it prints while it holds one task is most likely about that. */
+void worker_note_printer(Worker *worker)
+{
+        const HeldTask *only = worker_find_task(worker, SLICE_NULL);
+
+        output_log_set_task(&worker->log, only ? only->task : NULL);
+}
+
 static void worker_close_stderr(Worker *worker)
 {
         worker->stderr_source = sd_event_source_disable_unref(worker->stderr_source);
@@ -43,10 +52,12 @@ static bool worker_read_stderr(Worker *worker)
         if (worker->stderr_fd < 0)
                 return false;
         n = read(worker->stderr_fd, bytes, sizeof(bytes));
-        if (n > 0)
+        if (n > 0) {
+                worker_note_printer(worker);
                 output_log_feed(&worker->log, (Slice){ bytes, (size_t)n });
-        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
                 worker_close_stderr(worker);
+        }
         return n > 0;
 }
 
@@ -56,30 +67,72 @@ static int worker_on_stderr(sd_event_source *source, int fd, uint32_t revents, v
         return 0;
 }
 
-/* *ret_child_fd: the worker's end. */
+/* Someone stopped the journal: what the worker prints from now on fails, with EPIPE. It cannot get
+ * another stream, so it is to be replaced once it can. */
+static int worker_on_stream_broken(sd_event_source *source, int fd, uint32_t revents,
+                                   void *userdata)
+{
+        Worker *worker = userdata;
+
+        worker_pin(worker);
+        worker_close_stderr(worker);
+        worker_report(worker, &(WorkerReport){ .event = WORKER_LOG_LOST });
+        worker_unpin(worker);
+        return 0;
+}
+
+static int worker_watch_stderr(Worker *worker, uint32_t events, sd_event_io_handler_t handler)
+{
+        int r;
+
+        r = sd_event_add_io(worker->context->event, &worker->stderr_source, worker->stderr_fd,
+                            events, handler, worker);
+        if (r >= 0)
+                (void)sd_event_source_set_description(worker->stderr_source, worker->name);
+        return r;
+}
+
+/* The journal sees who really writes to a stream, children included; and what is written there
+ * costs the daemon nothing. Its other end is kept only to learn that it broke, which epoll tells
+ * without being asked. */
+static int worker_open_journal(Worker *worker, int *ret_child_fd)
+{
+        _cleanup_close_ int theirs = -EBADF;
+        int r;
+
+        theirs = sd_journal_stream_fd(worker->name, LOG_INFO, 1);
+        if (theirs < 0)
+                return theirs;
+        worker->stderr_fd = fcntl(theirs, F_DUPFD_CLOEXEC, 3);
+        if (worker->stderr_fd < 0)
+                return -errno;
+        r = worker_watch_stderr(worker, 0, worker_on_stream_broken);
+        if (r < 0)
+                return r;
+        *ret_child_fd = TAKE_FD(theirs);
+        return 0;
+}
+
+/* *ret_child_fd: the worker's end. A journal that hangs takes no new stream either: until it does,
+ * workers start with a pipe as where there is none. */
 static int worker_open_stderr(Worker *worker, int *ret_child_fd)
 {
         _cleanup_close_ int theirs = -EBADF;
         int fds[2], r;
 
-        if (log_to_journal()) {
-                r = sd_journal_stream_fd(worker->name, LOG_INFO, 1);
-                if (r >= 0) {
-                        *ret_child_fd = r;
-                        return 0;
-                }
-        }
+        if (log_to_journal() && !journal_is_stuck() &&
+            worker_open_journal(worker, ret_child_fd) >= 0)
+                return 0;
+        worker_close_stderr(worker);
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
         worker->stderr_fd = fds[0];
         theirs = fds[1];
         if (fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
-        r = sd_event_add_io(worker->context->event, &worker->stderr_source, fds[0], EPOLLIN,
-                            worker_on_stderr, worker);
+        r = worker_watch_stderr(worker, EPOLLIN, worker_on_stderr);
         if (r < 0)
                 return r;
-        (void)sd_event_source_set_description(worker->stderr_source, worker->name);
         *ret_child_fd = TAKE_FD(theirs);
         return 0;
 }

@@ -97,13 +97,16 @@ static int child_limit_cpu(const SpawnRequest *request)
 }
 
 /* Last before exec: a handler of ours must not run here, in the daemon's memory. */
-static int child_reset_signals(Spawner *spawner)
+static int child_reset_signals(Spawner *spawner, const SpawnRequest *request)
 {
         struct sigaction action = { .sa_handler = SIG_DFL };
         sigset_t none;
 
         for (size_t i = 0; i < spawner->n_reset_signals; i++)
                 (void)sigaction(spawner->reset_signals[i], &action, NULL);
+        action.sa_handler = SIG_IGN;
+        if (request->ignore_sigpipe)
+                (void)sigaction(SIGPIPE, &action, NULL);
         (void)sigemptyset(&none);
         return sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -126,7 +129,7 @@ static _Noreturn void child_run(Spawner *spawner, const SpawnRequest *request)
                 child_fail(spawner, "setpriority");
         if (request->working_directory && chdir(request->working_directory) < 0)
                 child_fail(spawner, "chdir");
-        if (child_reset_signals(spawner) < 0)
+        if (child_reset_signals(spawner, request) < 0)
                 child_fail(spawner, "sigprocmask");
         (void)execve(request->path, request->argv, request->environment);
         child_fail(spawner, "exec");

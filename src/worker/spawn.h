@@ -35,7 +35,8 @@ struct SpawnRequest {
         int nice;                           /* absolute; 0: inherited */
         uint64_t open_files;                /* RLIMIT_NOFILE, 0: inherited */
         usec_t cpu_usec;                    /* RLIMIT_CPU, 0: none; rounded up to seconds */
-        spawn_callback_t callback;          /* on the loop; the request is the caller's again */
+        bool ignore_sigpipe;       /* it starts with SIGPIPE ignored, not with its default */
+        spawn_callback_t callback; /* on the loop; the request is the caller's again */
         void *userdata;
 
         /* the answer */

@@ -182,6 +182,7 @@ void worker_note_exit(Worker *worker, WorkerExitCause cause)
         worker->last_exit_msec = clock_epoch_msec();
         last->code = worker->child->code;
         last->value = worker->child->value;
+        last->pid = worker->child->request.pid;
         worker_note_doing(worker);
         worker_describe_exit(worker, how, sizeof(how));
         (void)snprintf(last->text, sizeof(last->text), "%s%s%s after %s%s%s", worker->why,

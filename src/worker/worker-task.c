@@ -76,6 +76,7 @@ usec_t held_task_timeout_usec(const Worker *worker, const HeldTask *held)
 
 void held_task_release(Worker *worker, HeldTask *held)
 {
+        output_log_set_task(&worker->log, NULL);
         held->task = task_unref(held->task);
         buffer_clear(&held->progress);
         buffer_trim(&held->progress, SPARE_BUFFER_KEEP);
@@ -90,6 +91,7 @@ void held_tasks_free(Worker *worker)
 {
         ListLink *link;
 
+        output_log_set_task(&worker->log, NULL);
         while ((link = list_pop_first(&worker->tasks)))
                 (void)held_task_free(LIST_ENTRY(link, HeldTask, link));
         while ((link = list_pop_first(&worker->spare)))

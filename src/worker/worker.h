@@ -44,6 +44,7 @@ typedef enum WorkerEvent {
         WORKER_PROGRESS, /* task, data: {"percent","stage","message","data"}; coalesced to one a
                             second */
         WORKER_ROOM,     /* its queue had been full: takes tasks again */
+        WORKER_LOG_LOST, /* its stream to the journal broke: its process should be replaced */
         WORKER_STOPPED,  /* exit: the process is gone and reaped */
 } WorkerEvent;
 
@@ -66,6 +67,7 @@ typedef struct WorkerExit {
         WorkerExitCause cause;
         int code;       /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: no process */
         int value;      /* exit status or signal */
+        pid_t pid;      /* 0: no process */
         char text[384]; /* for people: "killed by signal 11 (SIGSEGV) after 3.2s, held task …" */
 } WorkerExit;
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include "base/clock.h"
+#include "base/log-journal.h"
 #include "base/log.h"
 #include "unit.h"
 
@@ -189,7 +190,7 @@ START_TEST(test_journal_is_recognised)
                        (uintmax_t)st.st_ino);
         ck_assert_int_eq(setenv("JOURNAL_STREAM", stream, 1), 0);
         log_open("test");
-        ck_assert_int_eq(log_to_journal(), access("/run/systemd/journal/socket", W_OK) == 0);
+        ck_assert_int_eq(log_to_journal(), access(JOURNAL_SOCKET, W_OK) == 0);
         ck_assert_int_eq(unsetenv("JOURNAL_STREAM"), 0);
         log_open("test");
         ck_assert(!log_to_journal());
@@ -228,11 +229,20 @@ static int enter_namespace(void)
         return r;
 }
 
+static int listen_as_journal(void)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        ck_assert_int_ge(fd, 0);
+        (void)unlink(JOURNAL_SOCKET);
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        return fd;
+}
+
 /* A journal of our own; -errno where that is not allowed. */
 static int fake_journal(void)
 {
-        struct sockaddr_un address = { .sun_family = AF_UNIX,
-                                       .sun_path = "/run/systemd/journal/socket" };
         char stream[64];
         struct stat st;
         int fd = enter_namespace();
@@ -244,9 +254,7 @@ static int fake_journal(void)
                 return -errno;
         ck_assert_int_eq(mkdir("/run/systemd", 0755), 0);
         ck_assert_int_eq(mkdir("/run/systemd/journal", 0755), 0);
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        ck_assert_int_ge(fd, 0);
-        ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        fd = listen_as_journal();
         ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
         (void)snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
                        (uintmax_t)st.st_ino);
@@ -254,7 +262,20 @@ static int fake_journal(void)
         return fd;
 }
 
-/* Last, since it leaves the process in its own namespace where check does not fork. */
+static const char *next_entry(int journal)
+{
+        static char entry[2 * JOURNAL_ENTRY_MAX];
+        ssize_t n = recv(journal, entry, sizeof(entry) - 1, 0);
+
+        for (ssize_t i = 0; i < n; i++) {
+                if (entry[i] == '\0')
+                        entry[i] = '.'; /* of sizes */
+        }
+        entry[MAX(n, 0)] = '\0';
+        return entry;
+}
+
+/* These leave the process in their own namespace where check does not fork, so they are last. */
 START_TEST(test_journal_fields)
 {
         static const LogFields fields = { .pool = "hash",
@@ -266,31 +287,103 @@ START_TEST(test_journal_fields)
                                           .message_id = "0123456789abcdef0123456789abcdef",
                                           .pid = "42" };
         int fd = capture_stderr(), journal = fake_journal();
-        char entry[4096] = { 0 };
 
         if (journal < 0)
                 return;
         log_open("test");
         ck_assert(log_to_journal());
         ck_assert_int_eq(log_full(LOG_ERR, -ENOENT, &fields, "lost: %m"), -ENOENT);
-        ck_assert_int_gt(recv(journal, entry, sizeof(entry) - 1, 0), 0);
-        ck_assert_str_eq(entry, "MESSAGE=hash/2: lost: No such file or directory\nPRIORITY=3\n"
-                                "SYSLOG_IDENTIFIER=test\n"
-                                "MESSAGE_ID=0123456789abcdef0123456789abcdef\n"
-                                "YARDMASTER_POOL=hash\nYARDMASTER_WORKER=hash/2\n"
-                                "YARDMASTER_TASK_ID=t7\nYARDMASTER_TASK_TYPE=sum\n"
-                                "YARDMASTER_SOURCE=local\nYARDMASTER_STATUS=FAILED\n"
-                                "YARDMASTER_PID=42\n");
+        ck_assert_str_eq(next_entry(journal),
+                         "MESSAGE=hash/2: lost: No such file or directory\nPRIORITY=3\n"
+                         "SYSLOG_IDENTIFIER=test\n"
+                         "MESSAGE_ID=0123456789abcdef0123456789abcdef\n"
+                         "YARDMASTER_POOL=hash\nYARDMASTER_WORKER=hash/2\n"
+                         "YARDMASTER_TASK_ID=t7\nYARDMASTER_TASK_TYPE=sum\n"
+                         "YARDMASTER_SOURCE=local\nYARDMASTER_STATUS=FAILED\n"
+                         "YARDMASTER_PID=42\n");
+        log_info("two\nlines");
+        ck_assert_str_eq(next_entry(journal),
+                         "MESSAGE\n\x09.......two\nlines\nPRIORITY=6\nSYSLOG_IDENTIFIER=test\n");
         ck_assert_str_eq(next_line(fd), "");
 
-        /* A journal that has gone: the line goes to stderr instead. */
+        /* A journal that has gone: the line goes to stderr instead, and to the next one. */
         (void)close_fd(journal);
         log_info("still here");
         ck_assert_str_eq(next_line(fd), STAMP "INFO still here\n");
+        journal = listen_as_journal();
+        log_info("back");
+        ck_assert_str_eq(next_entry(journal), "MESSAGE=back\nPRIORITY=6\nSYSLOG_IDENTIFIER=test\n");
+        ck_assert_str_eq(next_line(fd), "");
+        ck_assert_uint_eq(log_n_dropped(), 0);
+        (void)close_fd(journal);
+        (void)close_fd(fd);
+}
+END_TEST
+
+/* What a worker printed is its own line, whatever the level; on stderr it is told whose. */
+START_TEST(test_journal_printed)
+{
+        static const LogFields fields = {
+                .pool = "hash", .worker = "hash/2", .task_id = "t7", .pid = "42", .printed = true
+        };
+        int fd = capture_stderr(), journal = fake_journal();
+
+        if (journal < 0)
+                return;
+        log_open("test");
+        log_set_level(LOG_ERR);
+        (void)log_full(LOG_DEBUG, 0, &fields, "%s", "hello");
+        ck_assert_str_eq(next_entry(journal),
+                         "MESSAGE=hello\nPRIORITY=7\nSYSLOG_IDENTIFIER=hash/2\n"
+                         "YARDMASTER_POOL=hash\nYARDMASTER_WORKER=hash/2\n"
+                         "YARDMASTER_TASK_ID=t7\nYARDMASTER_PID=42\n"
+                         "SYSLOG_PID=42\n");
+        (void)close_fd(journal);
+        (void)log_full(LOG_DEBUG, 0, &fields, "%s", "hello");
+        ck_assert_str_eq(next_line(fd), STAMP "DEBUG hash/2: hello\n");
+        (void)close_fd(fd);
+}
+END_TEST
+
+/* A journald that hangs holds up nobody: one wait, then lines are dropped and counted. */
+START_TEST(test_journal_hangs)
+{
+        int fd = capture_stderr(), journal = fake_journal();
+        unsigned n_taken = 0, n_sent = 2000;
+        char missing[128];
+        usec_t begin;
+
+        if (journal < 0)
+                return;
+        clock_freeze(0, 0);
+        log_open("test");
+        begin = clock_monotonic_usec();
+        for (unsigned i = 0; i < n_sent; i++)
+                log_info("line");
+        ck_assert_uint_ge(clock_monotonic_usec() - begin, JOURNAL_WAIT_USEC);
+        ck_assert_uint_lt(clock_monotonic_usec() - begin, 10 * JOURNAL_WAIT_USEC);
+        ck_assert(journal_is_stuck());
+        while (next_entry(journal)[0] != '\0')
+                n_taken++;
+        ck_assert_uint_gt(n_taken, 0);
+        ck_assert_uint_eq(n_taken + log_n_dropped(), n_sent);
+
+        log_info("again");
+        (void)snprintf(missing, sizeof(missing),
+                       "MESSAGE=%u lines are missing here: the journal took none\n"
+                       "PRIORITY=4\nSYSLOG_IDENTIFIER=test\n",
+                       n_sent - n_taken);
+        ck_assert_str_eq(next_entry(journal), missing);
+        ck_assert_str_eq(next_entry(journal),
+                         "MESSAGE=again\nPRIORITY=6\nSYSLOG_IDENTIFIER=test\n");
+        ck_assert(!journal_is_stuck());
+        ck_assert_str_eq(next_line(fd), "");
+        (void)close_fd(journal);
         (void)close_fd(fd);
 }
 END_TEST
 
 UNIT_MAIN("log", test_line, test_nobody_reads, test_errno, test_one_event_is_one_line,
           test_line_is_bounded, test_cut_keeps_characters_whole, test_levels, test_level_names,
-          test_journal_is_recognised, test_journal_fields);
+          test_journal_is_recognised, test_journal_fields, test_journal_printed,
+          test_journal_hangs);

@@ -217,6 +217,10 @@ START_TEST(test_signals)
                  ((char *const[]){ "/bin/grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status", NULL }),
                  DEFAULT_ENVIRONMENT);
         assert_output(&job, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+        job_init(&job, ((char *const[]){ "/bin/grep", "^SigIgn", "/proc/self/status", NULL }),
+                 DEFAULT_ENVIRONMENT);
+        job.request.ignore_sigpipe = true;
+        assert_output(&job, "SigIgn:\t0000000000001000\n");
         teardown();
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
         (void)signal(SIGPIPE, SIG_DFL);

@@ -103,6 +103,9 @@ static inline void fixture_on_report(Worker *worker, const WorkerReport *report,
         case WORKER_ROOM:
                 fixture_append("room");
                 break;
+        case WORKER_LOG_LOST:
+                fixture_append("log-lost");
+                break;
         case WORKER_STOPPED:
                 fixture.n_stopped++;
                 fixture.exit = *report->exit;
