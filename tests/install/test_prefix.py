@@ -57,9 +57,9 @@ README = os.path.join(harness.SOURCE_ROOT, "README.md")
 
 
 def blocks_of_readme():
-    """(paragraph, the block of code below it) for each block of README's section "Use it"."""
+    """(paragraph, the block of code below it) for each block of README's section "Write a worker"."""
     with open(README, encoding="utf-8") as file:
-        section = file.read().split("## Use it\n")[1].split("\n## ")[0]
+        section = file.read().split("## Write a worker\n")[1].split("\n## ")[0]
     return re.findall(r"((?:^\S.*\n)*)\n?((?:^(?: {4}.*)?\n)*^ {4}.*\n)", section, re.MULTILINE)
 
 
@@ -114,7 +114,7 @@ class Prefix(unittest.TestCase):
     def shell(self, command):
         return run("sh", "-c", command, timeout=harness.TIMEOUT, **self.user_options())
 
-    def start(self, n_pools=0):
+    def start(self):
         """The daemon with the installed configuration, once it says that it is ready."""
         daemon = subprocess.Popen([os.path.join(self.prefix, "bin", "yardmasterd")], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, errors="replace",
@@ -122,7 +122,7 @@ class Prefix(unittest.TestCase):
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.kill)
         log = harness.Log(daemon.stderr)
-        self.assertIn(f"{n_pools} pools, 1 sources", log.wait_for("ready: "))
+        self.assertIn("0 pools, 1 sources", log.wait_for("ready: "))
         return daemon, log
 
     def add_handler(self):
@@ -143,31 +143,36 @@ class Prefix(unittest.TestCase):
             file.write(text)
         self.addCleanup(os.unlink, path)
 
+    def in_prefix(self, text):
+        """What README says of a service, for this prefix and its user."""
+        for folder in "/usr/local", "/etc/yardmaster":
+            text = text.replace(folder, self.prefix + folder.removeprefix("/usr/local"))
+        return text.replace("sudo ", "").replace("systemctl reload yardmaster", "yardctl reload")
+
     def test_readme(self):
         """What README tells a new user to do, from the first handler to the daemon's status."""
+        self.start()
         commands = []
         for paragraph, block in blocks_of_readme():
-            block = textwrap.dedent(block).replace("/usr/local", self.prefix)
-            path = re.search(r"`(/usr/local/\S+)`", paragraph)
+            block = self.in_prefix(textwrap.dedent(block))
+            path = re.search(r"`(/(?:usr/local|etc/yardmaster)/\S+)`", paragraph)
             if path:
-                path = path[1].replace("/usr/local", self.prefix)
+                path = self.in_prefix(path[1])
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(block)
                 os.chmod(path, 0o755 if block.startswith("#!") else 0o644)
                 self.addCleanup(os.unlink, path)
-            elif block.startswith("yard"):
+            else:
                 commands.extend(block.strip().split("\n"))
         self.assertEqual([command.split()[0] for command in commands],
-                         ["yardmasterd", "yardmasterd", "yardmasterd", "yardctl", "yardctl"])
-        try_it, check, start, *use = commands
+                         ["yardmasterd", "yardmasterd", "yardctl", "yardctl", "yardctl"])
+        try_it, check, take_over, submit, status = commands
         self.assertEqual(json.loads(self.shell(try_it)), {"greeting": "Hello, Ada"})
         self.assertIn("valid, 1 pools, 1 sources", self.shell(check))
-        self.assertEqual(start, "yardmasterd &")
-        self.start(n_pools=1)
-        submit, status = map(self.shell, use)
-        self.assertEqual(json.loads(submit), {"greeting": "Hello, Ada"})
-        self.assertRegex(status, r"hello +running ")
+        self.shell(take_over)
+        self.assertEqual(json.loads(self.shell(submit)), {"greeting": "Hello, Ada"})
+        self.assertRegex(self.shell(status), r"hello +running ")
 
     def test_installed_configuration_is_valid_and_has_no_pools(self):
         self.assertIn(f"{self.prefix}/etc/yardmaster/yardmaster.conf: valid, 0 pools, 1 sources",

@@ -53,8 +53,9 @@ DATA = {
     "{prefix}/lib/systemd/system/yardmaster@.service",
     "{prefix}/lib/sysusers.d/yardmaster.conf",
     "{prefix}/lib/tmpfiles.d/yardmaster.conf",
-    "{sysconfdir}/yardmaster/conf.d/conductor.conf.example",
-    "{sysconfdir}/yardmaster/conf.d/example.conf.example",
+    "{datadir}/doc/yardmaster/examples/conductor.conf",
+    "{datadir}/doc/yardmaster/examples/example.conf",
+    "{sysconfdir}/yardmaster/conf.d/README",
     "{sysconfdir}/yardmaster/yardmaster.conf",
 } | DROP_INS
 HANDLERS = {
@@ -62,6 +63,7 @@ HANDLERS = {
     for name, built in (("hash", "YARDMASTER_TEST_CRYPTO"), ("words", "YARDMASTER_TEST_CXX"))
     if os.environ[built]
 }
+ALL_FILES = PROGRAMS | EXAMPLE_PROGRAMS | EXAMPLE_FILES | PAGES | DATA | HANDLERS
 
 
 def output(*command, **options):
@@ -108,8 +110,7 @@ class Staged(unittest.TestCase):
             for folder, _, names in os.walk(self.root)
             for name in names
         }
-        wanted = PROGRAMS | EXAMPLE_PROGRAMS | EXAMPLE_FILES | PAGES | DATA | HANDLERS
-        self.assertEqual(found, {path.format(**self.directories) for path in wanted})
+        self.assertEqual(found, {path.format(**self.directories) for path in ALL_FILES})
 
     def test_modes(self):
         for paths, mode in (PROGRAMS | EXAMPLE_PROGRAMS | HANDLERS, 0o755), (DATA | PAGES | EXAMPLE_FILES, 0o644):
@@ -128,8 +129,7 @@ class Staged(unittest.TestCase):
         shutil.copytree(folder, scratch)
         self.addCleanup(shutil.rmtree, scratch)
         for example, n_pools, n_sources in (("example", 1, 1), ("conductor", 2, 2)):
-            conf_d = os.path.join(scratch, "conf.d")
-            os.rename(os.path.join(conf_d, f"{example}.conf.example"), os.path.join(conf_d, f"{example}.conf"))
+            shutil.copy(self.staged(f"{{datadir}}/doc/yardmaster/examples/{example}.conf"), f"{scratch}/conf.d")
             text = output(self.staged("{bindir}/yardmasterd"), "--check", "--config",
                           os.path.join(scratch, "yardmaster.conf"),
                           env={**os.environ, "XDG_RUNTIME_DIR": scratch, "HOME": scratch})
