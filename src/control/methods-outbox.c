@@ -43,33 +43,14 @@ static json_object *describe_message(const Source *source, const OutboxEntry *en
         return object_take(&object);
 }
 
-/* The messages that a caller means, one after the other. */
-
-typedef struct Walk {
-        const Source *source; /* whose outbox is being walked */
-        bool waiting;
-        bool dead;
-        int64_t left;
-        json_object *messages;
-        OutboxEntry **entries; /* collected: visiting and changing do not mix */
-        size_t n_entries;
-        int error;
-} Walk;
-
-static bool is_wanted(const Walk *walk, const OutboxEntry *entry)
+/* Those of one source and state, at most *left. */
+static void list_messages(Source *source, OutboxState state, int64_t *left, json_object **messages)
 {
-        return (entry->state == OUTBOX_WAITING && walk->waiting) ||
-               (entry->state == OUTBOX_DEAD && walk->dead);
-}
+        const Outbox *outbox = conductor_outbox(source);
 
-static void list_entry(OutboxEntry *entry, void *userdata)
-{
-        Walk *walk = userdata;
-
-        if (!is_wanted(walk, entry) || walk->left == 0)
-                return;
-        walk->left--;
-        array_add(&walk->messages, describe_message(walk->source, entry));
+        for (const OutboxEntry *entry = outbox_first(outbox, state); entry && *left > 0;
+             entry = outbox_next(outbox, entry), (*left)--)
+                array_add(messages, describe_message(source, entry));
 }
 
 /* The server at *at or behind it; NULL: no more. only NULL: any. */
@@ -113,8 +94,10 @@ int method_list_outbox(ControlCall *call, void *userdata)
                 { "limit", PARAM_INTEGER, false, offsetof(ListParams, limit) },
         };
         ListParams params = { .limit = OUTBOX_LIST_MAX };
-        Walk walk = { 0 };
+        bool waiting, dead;
+        json_object *messages;
         Source *only, *source;
+        int64_t left;
         int r;
 
         r = control_call_decode(call, fields, ELEMENTSOF(fields), &params);
@@ -122,23 +105,21 @@ int method_list_outbox(ControlCall *call, void *userdata)
                 r = find_server(call, userdata, params.source, &only);
         if (r != 0)
                 return MIN(r, 0);
-        walk.waiting = !params.state || streq(params.state, "waiting");
-        walk.dead = !params.state || streq(params.state, "dead");
-        if (!walk.waiting && !walk.dead)
+        waiting = !params.state || streq(params.state, "waiting");
+        dead = !params.state || streq(params.state, "dead");
+        if (!waiting && !dead)
                 return control_call_invalid_parameter(call, "state");
         if (params.limit < 0)
                 return control_call_invalid_parameter(call, "limit");
-        walk.left = MIN(params.limit, OUTBOX_LIST_MAX);
-        walk.messages = json_object_new_array();
+        left = MIN(params.limit, OUTBOX_LIST_MAX);
+        messages = json_object_new_array();
         for (size_t at = 0; (source = next_server(userdata, only, &at)); at++) {
-                walk.source = source;
-                r = outbox_visit(conductor_outbox(source), list_entry, &walk);
-                if (r < 0) {
-                        json_object_put(walk.messages);
-                        return r;
-                }
+                if (dead)
+                        list_messages(source, OUTBOX_DEAD, &left, &messages);
+                if (waiting)
+                        list_messages(source, OUTBOX_WAITING, &left, &messages);
         }
-        return reply_single(call, "messages", walk.messages);
+        return reply_single(call, "messages", messages);
 }
 
 /* By name: "source/number". */
@@ -257,41 +238,19 @@ int method_get_outbox_message(ControlCall *call, void *userdata)
 
 typedef int (*change_t)(Outbox *outbox, OutboxEntry *entry);
 
-static void collect_entry(OutboxEntry *entry, void *userdata)
-{
-        Walk *walk = userdata;
-        OutboxEntry **entries;
-
-        if (!is_wanted(walk, entry) || walk->error < 0)
-                return;
-        entries = reallocarray(walk->entries, walk->n_entries + 1, sizeof(*entries));
-        if (!entries) {
-                walk->error = -ENOMEM;
-                return;
-        }
-        walk->entries = entries;
-        walk->entries[walk->n_entries++] = entry;
-}
-
-static int change_dead(const Manager *manager, const Source *only, change_t change,
-                       int64_t *ret_count)
+static int64_t change_dead(const Manager *manager, const Source *only, change_t change)
 {
         Source *source;
+        int64_t n = 0;
 
         for (size_t at = 0; (source = next_server(manager, only, &at)); at++) {
-                Walk walk = { .dead = true };
+                Outbox *outbox = conductor_outbox(source);
 
-                int r = outbox_visit(conductor_outbox(source), collect_entry, &walk);
-
-                if (r < 0)
-                        return r;
-                for (size_t i = 0; i < walk.n_entries; i++)
-                        *ret_count += change(conductor_outbox(source), walk.entries[i]) >= 0;
-                free(walk.entries);
-                if (walk.error < 0)
-                        return walk.error;
+                OUTBOX_FOREACH (entry, outbox, OUTBOX_DEAD) {
+                        n += change(outbox, entry) >= 0;
+                }
         }
-        return 0;
+        return n;
 }
 
 static int change_named(ControlCall *call, const Manager *manager, char *const *names,
@@ -336,9 +295,10 @@ static int change_outbox(ControlCall *call, const Manager *manager, change_t cha
         r = control_call_decode(call, fields, ELEMENTSOF(fields), &params);
         if (r == 0)
                 r = find_server(call, manager, params.source, &only);
-        if (r == 0)
-                r = params.names ? change_named(call, manager, params.names, change, &count)
-                                 : change_dead(manager, only, change, &count);
+        if (r == 0 && params.names)
+                r = change_named(call, manager, params.names, change, &count);
+        else if (r == 0)
+                count = change_dead(manager, only, change);
         if (r != 0)
                 return MIN(r, 0);
         return reply_single(call, "count", json_object_new_int64(count));

@@ -379,34 +379,20 @@ int outbox_read(Outbox *outbox, OutboxEntry *public, outbox_body_t done, void *u
         return read_body(outbox, entry_of(public), READ_TO_SHOW, done, userdata);
 }
 
-static int compare_numbers(const void *a, const void *b)
+OutboxEntry *outbox_first(const Outbox *outbox, OutboxState state)
 {
-        const Entry *x = *(Entry *const *)a, *y = *(Entry *const *)b;
+        Entry *entry = LIST_FIRST(&outbox->states[state], Entry, of_state);
 
-        return x->public.number < y->public.number ? -1 : x->public.number > y->public.number;
+        return entry ? &entry->public : NULL;
 }
 
-int outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata)
+OutboxEntry *outbox_next(const Outbox *outbox, const OutboxEntry *entry)
 {
-        size_t n = 0, n_all = 0;
-        _cleanup_free_ Entry **entries = NULL;
+        const Entry *of = container_of(entry, const Entry, public);
+        ListLink *next = of->of_state.next;
 
-        for (unsigned state = 0; state < _OUTBOX_STATE_MAX; state++)
-                n_all += outbox->n_states[state];
-        if (n_all == 0)
-                return 0;
-        entries = calloc(n_all, sizeof(Entry *));
-        if (!entries)
-                return -ENOMEM;
-        for (unsigned state = 0; state < _OUTBOX_STATE_MAX; state++) {
-                LIST_FOREACH (i, &outbox->states[state]) {
-                        entries[n++] = LIST_ENTRY(i, Entry, of_state);
-                }
-        }
-        qsort(entries, n, sizeof(Entry *), compare_numbers);
-        for (size_t i = 0; i < n; i++)
-                visitor(&entries[i]->public, userdata);
-        return 0;
+        return next == &outbox->states[entry->state] ? NULL
+                                                     : &LIST_ENTRY(next, Entry, of_state)->public;
 }
 
 const char *outbox_problem(const Outbox *outbox)

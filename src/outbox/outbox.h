@@ -85,8 +85,9 @@ typedef struct OutboxOptions {
 } OutboxOptions;
 
 /* Reads back what is there (waits for the disk: start and reload). WAITING entries are offered once
- * the loop runs; HELD ones of a dead predecessor are for outbox_visit. Refused with *ret_error
- * (fresh text): a newer format, not ours, not readable. What is damaged is kept beside as
+ * the loop runs; HELD ones of a dead predecessor are for their owner to look for. Refused with
+ * *ret_error (fresh text): a newer format, not ours, not readable. What is damaged is kept beside
+ * as
  * *.damaged, everything else read, and *ret_error tells it though the result is 0. */
 int outbox_open(Outbox **ret, const OutboxOptions *options, char **ret_error);
 /* Writes what is not written; waits for storage jobs under way, not for the server. */
@@ -131,11 +132,16 @@ int outbox_drop(Outbox *outbox, OutboxEntry *entry);
 typedef void (*outbox_body_t)(int error, Slice body, void *userdata);
 int outbox_read(Outbox *outbox, OutboxEntry *entry, outbox_body_t done, void *userdata);
 
-/* In order of number. The visitor may put, forget, accept or bury the entry it is given. 0,
- * -ENOMEM.
+/* The first entry in a state, and the one behind another in the same state; in the order in which
+ * they came into it. NULL: no more. Whoever changes an entry on the way has taken the next before.
  */
-typedef void (*outbox_visitor_t)(OutboxEntry *entry, void *userdata);
-int outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata);
+OutboxEntry *outbox_first(const Outbox *outbox, OutboxState state);
+OutboxEntry *outbox_next(const Outbox *outbox, const OutboxEntry *entry);
+#define OUTBOX_FOREACH(entry, outbox, state)                                        \
+        for (OutboxEntry *entry = outbox_first(outbox, state),                      \
+                         *entry##_next = entry ? outbox_next(outbox, entry) : NULL; \
+             entry;                                                                 \
+             entry = entry##_next, entry##_next = entry ? outbox_next(outbox, entry) : NULL)
 
 /* True above the high mark, while the disk is full or failing, or the storage thread stalls. */
 bool outbox_is_high(const Outbox *outbox);

@@ -294,12 +294,23 @@ void outbox_bury(Outbox *outbox, OutboxEntry *entry, const char *reason)
         entry->state = OUTBOX_DEAD;
 }
 
-int outbox_visit(Outbox *outbox, outbox_visitor_t visitor, void *userdata)
+static inline OutboxEntry *first_from(const Outbox *outbox, size_t i, OutboxState state)
 {
-        for (size_t i = 0; i < outbox->n_entries; i++)
-                if (!outbox->entries[i].gone)
-                        visitor(&outbox->entries[i].entry, userdata);
-        return 0;
+        for (; i < outbox->n_entries; i++)
+                if (!outbox->entries[i].gone && outbox->entries[i].entry.state == state)
+                        return (OutboxEntry *)&outbox->entries[i].entry;
+        return NULL;
+}
+
+OutboxEntry *outbox_first(const Outbox *outbox, OutboxState state)
+{
+        return first_from(outbox, 0, state);
+}
+
+OutboxEntry *outbox_next(const Outbox *outbox, const OutboxEntry *entry)
+{
+        return first_from(outbox, (size_t)(fake_of((OutboxEntry *)entry) - outbox->entries) + 1,
+                          entry->state);
 }
 
 /* Offers what waits and what was postponed; of a task only the oldest, as the outbox does. */

@@ -64,36 +64,54 @@ static unsigned count_files(const Fixture *f, const char *pattern)
         return n;
 }
 
-typedef struct Look {
-        Buffer text;
-        unsigned crashes; /* already counted */
-} Look;
+#define STEPS 60
 
-static void look_at(OutboxEntry *entry, void *userdata)
+static int compare_numbers(const void *a, const void *b)
 {
-        Look *look = userdata;
+        const OutboxEntry *x = *(OutboxEntry *const *)a, *y = *(OutboxEntry *const *)b;
 
-        ck_assert_int_eq(
-                buffer_appendf(&look->text, "%" PRIu64 " %d %u %s %zu %s %u\n", entry->number,
-                               entry->state, entry->kind, entry->id, entry->body_size,
-                               entry->reason ? entry->reason : "-",
-                               entry->state == OUTBOX_HELD ? entry->n_crashes - look->crashes : 0),
-                0);
+        return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* All that the owner can see of the outbox. */
+/* All entries, by number; how many. */
+static size_t gather(const Fixture *f, OutboxEntry *entries[STEPS])
+{
+        size_t n = 0;
+
+        for (OutboxState state = 0; state < _OUTBOX_STATE_MAX; state++)
+                OUTBOX_FOREACH (entry, f->outbox, state) {
+                        ck_assert_uint_lt(n, STEPS);
+                        ck_assert_int_eq(entry->state, state);
+                        entries[n++] = entry;
+                }
+        qsort(entries, n, sizeof(*entries), compare_numbers);
+        return n;
+}
+
+/* All that the owner can see of the outbox. crashes: already counted. */
 static char *picture(Fixture *f, unsigned crashes)
 {
-        Look look = { .text = BUFFER_NULL(SIZE_MAX), .crashes = crashes };
-        char *text;
+        Buffer text = BUFFER_NULL(SIZE_MAX);
+        OutboxEntry *entries[STEPS];
+        size_t n = gather(f, entries);
+        char *s;
 
-        ck_assert_int_eq(outbox_visit(f->outbox, look_at, &look), 0);
-        text = buffer_steal_string(&look.text);
-        ck_assert_ptr_nonnull(text);
-        return text;
+        ck_assert_int_eq(buffer_append_string(&text, ""), 0);
+        for (size_t i = 0; i < n; i++) {
+                const OutboxEntry *entry = entries[i];
+
+                ck_assert_int_eq(
+                        buffer_appendf(&text, "%" PRIu64 " %d %u %s %zu %s %u\n", entry->number,
+                                       entry->state, entry->kind, entry->id, entry->body_size,
+                                       entry->reason ? entry->reason : "-",
+                                       entry->state == OUTBOX_HELD ? entry->n_crashes - crashes
+                                                                   : 0),
+                        0);
+        }
+        s = buffer_steal_string(&text);
+        ck_assert_ptr_nonnull(s);
+        return s;
 }
-
-#define STEPS 60
 
 /* A random run: after each step how long the file is, and what the outbox looks like. */
 typedef struct Run {
@@ -121,19 +139,11 @@ static void step_on(Run *run, OutboxEntry *entry)
                 outbox_accept(run->f->outbox, entry);
 }
 
-static void gather(OutboxEntry *entry, void *userdata)
-{
-        Run *run = userdata;
-
-        run->entries[run->n_entries++] = entry;
-}
-
 static void run_step(Run *run)
 {
         char id[16];
 
-        run->n_entries = 0;
-        ck_assert_int_eq(outbox_visit(run->f->outbox, gather, run), 0);
+        run->n_entries = gather(run->f, run->entries);
         (void)snprintf(id, sizeof(id), "t%d", (int)(unit_random() % 5));
         if (run->n_entries == 0 || unit_random() % 2 == 0)
                 (void)(unit_random() % 3 == 0 ? add(run->f, id, "more") : hold(run->f, id));

@@ -316,12 +316,12 @@ static void end_subscription(ConductorSubscription *subscription)
 }
 
 /* Of a task that never came to the pool: its input was still being fetched. */
-static void forget_holding(OutboxEntry *entry, void *userdata)
+static void forget_holdings(Conductor *conductor)
 {
-        if (entry->state != OUTBOX_HELD)
-                return;
-        (void)conductor_task_free(entry->userdata);
-        entry->userdata = NULL;
+        OUTBOX_FOREACH (entry, conductor->outbox, OUTBOX_HELD) {
+                (void)conductor_task_free(entry->userdata);
+                entry->userdata = NULL;
+        }
 }
 
 static void conductor_free(Source *source)
@@ -336,7 +336,7 @@ static void conductor_free(Source *source)
         }
         send_free(conductor);
         if (conductor->outbox)
-                (void)outbox_visit(conductor->outbox, forget_holding, NULL);
+                forget_holdings(conductor);
         (void)sd_event_source_disable_unref(conductor->poll_timer);
         (void)outbox_close(conductor->outbox);
         (void)server_free(conductor->server);

@@ -10,11 +10,6 @@
 /* Daemons in a row that die over a task before it counts as poison. */
 #define CRASHES_MAX 3
 
-typedef struct Recovery {
-        Conductor *conductor;
-        unsigned n_handed_back;
-} Recovery;
-
 static int fail_poison(Conductor *conductor, OutboxEntry *entry)
 {
         _cleanup_(buffer_deinit) Buffer body = BUFFER_NULL(CONDUCTOR_BODY_MAX);
@@ -43,38 +38,31 @@ static int fail_poison(Conductor *conductor, OutboxEntry *entry)
         return r;
 }
 
-static void recover(OutboxEntry *entry, void *userdata)
+/* Whether it is handed back. */
+static bool recover(Conductor *conductor, OutboxEntry *entry)
 {
-        Recovery *recovery = userdata;
-        Conductor *conductor = recovery->conductor;
-        int r;
+        bool is_poison = entry->n_crashes >= CRASHES_MAX;
+        int r = is_poison
+                        ? fail_poison(conductor, entry)
+                        : outbox_put(conductor->outbox, entry, MESSAGE_HAND_BACK, SLICE_NULL, true);
 
-        if (entry->state != OUTBOX_HELD)
-                return;
-        if (entry->n_crashes >= CRASHES_MAX) {
-                r = fail_poison(conductor, entry);
-        } else {
-                r = outbox_put(conductor->outbox, entry, MESSAGE_HAND_BACK, SLICE_NULL, true);
-                recovery->n_handed_back += r >= 0;
-        }
         if (r < 0)
                 log_full(LOG_ERR, r,
                          &(LogFields){ .source = conductor->source.name, .task_id = entry->id },
                          "cannot settle task %s, which the last daemon had in hand: %m", entry->id);
+        return r >= 0 && !is_poison;
 }
 
 void conductor_recover(Conductor *conductor)
 {
-        Recovery recovery = { .conductor = conductor };
-        int r;
+        unsigned n_handed_back = 0;
 
-        r = outbox_visit(conductor->outbox, recover, &recovery);
-        if (r < 0)
-                log_error_errno(r, "source %s: cannot settle what the last daemon had in hand: %m",
-                                conductor->source.name);
-        if (recovery.n_handed_back > 0)
+        OUTBOX_FOREACH (entry, conductor->outbox, OUTBOX_HELD) {
+                n_handed_back += recover(conductor, entry);
+        }
+        if (n_handed_back > 0)
                 log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
                           "source %s: handing back %u tasks that the last daemon had in hand when "
                           "it died",
-                          conductor->source.name, recovery.n_handed_back);
+                          conductor->source.name, n_handed_back);
 }

@@ -465,17 +465,16 @@ static void free_calls(ListLink *calls)
                 (void)call_free(LIST_ENTRY(i, SendCall, link));
 }
 
-static void forget_entry(OutboxEntry *entry, void *userdata)
+static void forget_items(const Conductor *conductor)
 {
-        SendItem *item = entry->userdata;
-        ConductorTask *holding;
+        OUTBOX_FOREACH (entry, conductor->outbox, OUTBOX_WAITING) {
+                SendItem *item = TAKE_PTR(entry->userdata);
+                ConductorTask *holding = item ? item->holding : NULL;
 
-        if (entry->state != OUTBOX_WAITING || !item)
-                return;
-        entry->userdata = NULL;
-        holding = item->holding;
-        send_item_free(item);
-        (void)conductor_task_free(holding);
+                if (item)
+                        send_item_free(item);
+                (void)conductor_task_free(holding);
+        }
 }
 
 static void forget_later(ConductorTask *holding)
@@ -498,7 +497,7 @@ void send_free(Conductor *conductor)
                 free_calls(&send->idle[i]);
         free_calls(&send->running);
         if (conductor->outbox)
-                (void)outbox_visit(conductor->outbox, forget_entry, NULL);
+                forget_items(conductor);
         for (ListLink *i; (i = list_pop_first(&send->later));)
                 forget_later(LIST_ENTRY(i, ConductorTask, link));
         (void)sd_event_source_disable_unref(send->later_source);
