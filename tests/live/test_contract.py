@@ -57,9 +57,13 @@ class Contract:
             cls.daemon.remove()
 
     def tearDown(self):
-        for pool in ("work", "again", "quick"):
-            task = self.daemon.run_task(pool, {"do": "echo", "value": "still there"})
-            self.assertEqual(task["output"]["echo"], "still there", pool)
+        for pool in ("work", "again"):
+            self.assertEqual(self.echo(pool)["output"]["echo"], "still there", pool)
+        # On a busy machine a program may take all of the half second only to start.
+        harness.eventually(lambda: self.echo("quick")["status"] == "COMPLETED", "quick does its work")
+
+    def echo(self, pool):
+        return self.daemon.run_task(pool, {"do": "echo", "value": "still there"})
 
     def do(self, what, pool="work", **members):
         return self.daemon.run_task(pool, {"do": what, **members})
