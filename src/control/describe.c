@@ -3,8 +3,10 @@
 #include "control/describe.h"
 
 #include <stdio.h>
+#include <systemd/sd-login.h>
 #include "build-config.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/strv.h"
 #include "control/object.h"
 
@@ -446,6 +448,22 @@ static const char *state_word(const Manager *manager)
         return "running";
 }
 
+static json_object *describe_log(void)
+{
+        OBJECT_CLEANUP Object object = object_new();
+        _cleanup_free_ char *unit = NULL;
+        bool user;
+
+        user = sd_pid_get_user_unit(0, &unit) >= 0;
+        if (!user && sd_pid_get_unit(0, &unit) < 0)
+                unit = NULL;
+        object_add_bool(&object, "journal", log_to_journal());
+        object_add_string(&object, "unit", unit);
+        object_add_bool(&object, "user", user);
+        object_add_uint(&object, "dropped", log_n_dropped());
+        return object_take(&object);
+}
+
 json_object *describe_status(const Manager *manager)
 {
         OBJECT_CLEANUP Object object = object_new();
@@ -466,5 +484,6 @@ json_object *describe_status(const Manager *manager)
         object_add(&object, "sources", describe_sources(manager));
         object_add(&object, "unserved", unserved);
         object_add_uint(&object, "eventsDropped", manager_n_events_dropped(manager));
+        object_add(&object, "log", describe_log());
         return object_take(&object);
 }

@@ -20,7 +20,7 @@ const Option common_options[] = {
         [COMMON_INSTANCE] = { "instance", "NAME",
                               "the daemon that listens in yardmaster-NAME instead of yardmaster" },
         [COMMON_NO_LEGEND] = { "no-legend", NULL, "print tables without headings" },
-        [COMMON_HELP] = { "help", NULL, "show help, also for one verb" },
+        [COMMON_HELP] = { "help", NULL, "show help, also for one verb", 'h' },
         [COMMON_VERSION] = { "version", NULL, "show the version" },
         [_COMMON_MAX] = {},
 };
@@ -88,34 +88,49 @@ static ExitCode find_verb(CommandLine *line)
         return EXIT_DONE;
 }
 
-/* The index in a list of options, or -1. name may be followed by "=value". */
-static int find_option(const Option *options, const char *name)
+/* The index in a list of options, or -1. word is "--name", "--name=value", "-n" or "-nVALUE". */
+static int find_option(const Option *options, const char *word)
 {
-        size_t size = strcspn(name, "=");
+        size_t size = strcspn(word, "=");
+        bool is_long = strncmp(word, "--", 2) == 0;
 
         for (int i = 0; options && options[i].name; i++) {
-                if (strlen(options[i].name) == size && strncmp(options[i].name, name, size) == 0)
+                if (is_long && strlen(options[i].name) + 2 == size &&
+                    strncmp(options[i].name, word + 2, size - 2) == 0)
+                        return i;
+                if (!is_long && word[0] == '-' && options[i].letter &&
+                    word[1] == options[i].letter && (!word[2] || options[i].argument))
                         return i;
         }
         return -1;
 }
 
-/* The option's value: behind "=", or the next word, which is then taken. */
-static ExitCode take_value(const Option *option, const char *name, char *next, const char **ret,
+/* What stands in the option's own word: behind "=", or behind its letter; else NULL. */
+static const char *attached_value(const char *word)
+{
+        const char *equals = strchr(word, '=');
+
+        if (strncmp(word, "--", 2) == 0)
+                return equals ? equals + 1 : NULL;
+        return word[2] ? word + 2 : NULL;
+}
+
+/* The option's value: in its word, or the next word, which is then taken. */
+static ExitCode take_value(const Option *option, const char *word, char *next, const char **ret,
                            bool *ret_took_next)
 {
-        const char *equals = strchr(name, '=');
+        const char *attached = attached_value(word);
 
         *ret_took_next = false;
         if (!option->argument) {
                 *ret = "";
-                return equals ? ctl_fail(EXIT_USAGE, "--%s takes no value", option->name)
-                              : EXIT_DONE;
+                return attached ? ctl_fail(EXIT_USAGE, "--%s takes no value", option->name)
+                                : EXIT_DONE;
         }
-        if (!equals && !next)
+        if (!attached && !next)
                 return ctl_fail(EXIT_USAGE, "--%s needs %s", option->name, option->argument);
-        *ret = equals ? equals + 1 : next;
-        *ret_took_next = !equals;
+        *ret = attached ?: next;
+        *ret_took_next = !attached;
         return EXIT_DONE;
 }
 
@@ -157,23 +172,17 @@ static ExitCode parse_pass(char **words, int *n_words, const Option *options, bo
                 bool took_next;
                 int index;
 
-                if (streq(word, "-o"))
-                        word = "--output";
-                if (streq(words[i], "--")) {
+                if (streq(word, "--")) {
                         for (int rest = early ? i : i + 1; rest < count; rest++)
                                 words[n++] = words[rest];
                         break;
                 }
-                if (strncmp(word, "--", 2) != 0 && !streq(word, "-h")) {
-                        words[n++] = words[i];
-                        continue;
-                }
-                index = streq(word, "-h") ? COMMON_HELP : find_option(common_options, word + 2);
+                index = find_option(common_options, word);
                 if (index < 0) {
                         list = options;
-                        index = find_option(options, word + 2);
+                        index = find_option(options, word);
                 }
-                if (index < 0 && early) {
+                if (index < 0 && (early || strncmp(word, "--", 2) != 0)) {
                         words[n++] = words[i];
                         continue;
                 }

@@ -1,8 +1,9 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The command line: options of everyone (--json …) anywhere, a verb, its words and options. Only
- * long options, so that "-", "-2" and task inputs are words; "--" ends the options. */
+/* The command line: options of everyone (--json …) anywhere, a verb, its words and options. Few
+ * options have a letter, and words that begin with "-" are options only where they are known: "-",
+ * "-2" and task inputs are words. "--" ends the options. */
 
 #include "ctl/ctl.h"
 

@@ -100,11 +100,11 @@ static ExitCode client_connect(Client *client, const Ctl *ctl)
                 if (client->fd >= 0)
                         return EXIT_DONE;
                 if (client->fd == -EACCES)
-                        return report_permission(*path);
+                        return ctl->quiet ? EXIT_PERMISSION : report_permission(*path);
                 if (strv_append(&reasons, strerror(-client->fd)) < 0)
                         return ctl_out_of_memory();
         }
-        return report_unreachable(paths, reasons);
+        return ctl->quiet ? EXIT_UNREACHABLE : report_unreachable(paths, reasons);
 }
 
 ExitCode client_new(Client **ret, const Ctl *ctl)

@@ -14,7 +14,7 @@
 static const char *const option_kinds[][2] = {
         { "type", "types" },   { "source", "sources" }, { "status", "statuses" },
         { "from", "files" },   { "socket", "files" },   { "conflict", "conflicts" },
-        { "state", "states" }, { "output", "outputs" },
+        { "state", "states" }, { "output", "outputs" }, { "priority", "levels" },
 };
 
 static const char *const fixed_words[][2] = {

@@ -31,6 +31,7 @@ typedef struct Ctl {
         bool legend;          /* headings and the like */
         bool color;
         bool unicode; /* the terminal shows more than ASCII */
+        bool quiet;   /* that the daemon cannot be reached is no failure: nothing is said of it */
         Client *client;
 } Ctl;
 
@@ -39,6 +40,7 @@ typedef struct Option {
         const char *name;     /* without the dashes; NULL ends the list */
         const char *argument; /* its name for the help; NULL: a flag */
         const char *help;
+        char letter; /* "-n" as well; 0: none */
 } Option;
 
 /* Most options of one verb. */

@@ -11,8 +11,9 @@
 
 static void print_option(const Option *option)
 {
-        int n = printf("  --%s%s%s", option->name, option->argument ? " " : "",
-                       option->argument ?: "");
+        char letter[] = { '-', option->letter, ',', ' ', '\0' };
+        int n = printf("  %s--%s%s%s", option->letter ? letter : "", option->name,
+                       option->argument ? " " : "", option->argument ?: "");
 
         (void)printf("%*s%s\n", n < HELP_COLUMN ? HELP_COLUMN - n : 2, "", option->help);
 }

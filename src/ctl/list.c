@@ -27,7 +27,8 @@ enum {
 };
 
 const Option pool_list_options[] = {
-        [POOLS_OUTPUT] = { "output", "FORMAT", "wide: also what the pools do at their servers" },
+        [POOLS_OUTPUT] = { "output", "FORMAT", "wide: also what the pools do at their servers",
+                           'o' },
         [_POOLS_MAX] = {},
 };
 

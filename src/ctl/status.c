@@ -172,8 +172,9 @@ static void print_problems(const Ctl *ctl, Slice status)
         Slice pools = member_array(status, "pools"), sources = member_array(status, "sources");
         _cleanup_free_ char *config = member_text(status, "configProblem");
         int64_t dropped = member_integer(status, "eventsDropped");
+        int64_t lines = member_integer(member_object(status, "log"), "dropped");
 
-        if (!config && dropped == 0 && !has_problem(pools, "lastError") &&
+        if (!config && dropped == 0 && lines == 0 && !has_problem(pools, "lastError") &&
             !has_problem(sources, "problem"))
                 return;
         (void)printf("\nProblems\n");
@@ -189,6 +190,11 @@ static void print_problems(const Ctl *ctl, Slice status)
                 (void)printf("  events: %lld were dropped, because on_event's command or a monitor "
                              "is too slow\n",
                              (long long)dropped);
+        if (lines > 0)
+                (void)printf("  log: %lld lines are missing, because nobody took them\n"
+                             "    %s look at systemd-journald, or at what reads the daemon's "
+                             "standard error\n",
+                             (long long)lines, ctl->unicode ? "→" : "->");
 }
 
 static void print_unserved(const Ctl *ctl, Slice status)

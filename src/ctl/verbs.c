@@ -60,6 +60,8 @@ const Verb verbs[] = {
           "the configuration in effect, and where each value came from", NULL, verb_config_dump },
         { "monitor", 0, 1, "monitor [POOL] [--types TYPE,…]", "events as they happen",
           monitor_options, verb_monitor, "pools" },
+        { "logs", 0, 1, "logs [POOL[/WORKER]] [-f] [-n N] [--since WHEN] [--task ID]",
+          "what the daemon, a pool or a worker logged", logs_options, verb_logs, "pools workers" },
         { "metrics", 0, 0, "metrics", "figures in Prometheus' text format", NULL, verb_metrics },
         { "health", 0, 0, "health [--live | --ready]", "whether all is well; names what is not",
           health_options, verb_health },

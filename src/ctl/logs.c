@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* yardctl logs: journalctl, with the matches for what was asked. */
+
+#include <stdio.h>
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/strv.h"
+#include "ctl/journal.h"
+#include "ctl/reply.h"
+#include "ctl/verbs.h"
+
+/* Shown unless something else bounds them: a day of a busy service has millions. */
+#define LINES_DEFAULT "1000"
+
+enum {
+        LOGS_FOLLOW,
+        LOGS_LINES,
+        LOGS_SINCE,
+        LOGS_UNTIL,
+        LOGS_TASK,
+        LOGS_PRIORITY,
+        LOGS_EXPLAIN,
+        LOGS_NO_PAGER,
+        _LOGS_MAX,
+};
+
+const Option logs_options[] = {
+        [LOGS_FOLLOW] = { "follow", NULL, "go on with what is logged from now on", 'f' },
+        [LOGS_LINES] = { "lines", "N", "the last N lines (1000; with --follow 10), or all", 'n' },
+        [LOGS_SINCE] = { "since", "WHEN",
+                         "from then on: a span (2h: the last two hours) or a time" },
+        [LOGS_UNTIL] = { "until", "WHEN", "up to then" },
+        [LOGS_TASK] = { "task", "ID", "events of this task, and what its command printed" },
+        [LOGS_PRIORITY] = { "priority", "LEVEL", "this level and worse", 'p' },
+        [LOGS_EXPLAIN] = { "explain", NULL, "beside each event, what it means and what to do",
+                           'x' },
+        [LOGS_NO_PAGER] = { "no-pager", NULL, "print straight to the terminal" },
+        [_LOGS_MAX] = {},
+};
+
+/* What the daemon told of its log, and of the pool. */
+typedef struct LogPlace {
+        char *unit;
+        bool user;
+        unsigned n_workers;
+} LogPlace;
+
+static void log_place_deinit(LogPlace *place)
+{
+        free(place->unit);
+}
+
+/* The service as it is installed, for a daemon that cannot be asked. */
+static ExitCode guess_place(const Ctl *ctl, LogPlace *place)
+{
+        if (asprintf(&place->unit, "yardmaster%s%s.service", ctl->instance ? "@" : "",
+                     ctl->instance ?: "") < 0) {
+                place->unit = NULL;
+                return ctl_out_of_memory();
+        }
+        (void)fprintf(stderr,
+                      "yardctl: the daemon cannot be asked; this is what the journal has of %s\n",
+                      place->unit);
+        return EXIT_DONE;
+}
+
+static ExitCode ask_pool(Ctl *ctl, const char *pool, LogPlace *place)
+{
+        Slice reply, worker;
+        Object params;
+        ExitCode code;
+
+        object_init(&params);
+        object_string(&params, "pool", pool);
+        code = ctl_call(ctl, "ListWorkers", &params, &reply);
+        if (code != EXIT_DONE)
+                return code;
+        JSON_FOREACH_ELEMENT (worker, member_array(reply, "workers")) {
+                _cleanup_free_ char *name = member_text(worker, "name");
+                const char *slash = name ? strrchr(name, '/') : NULL;
+                uint64_t n;
+
+                if (slash && parse_uint64(slash + 1, &n) >= 0 && n > place->n_workers)
+                        place->n_workers = (unsigned)MIN(n, (uint64_t)UINT16_MAX);
+        }
+        return EXIT_DONE;
+}
+
+static ExitCode ask_daemon(Ctl *ctl, const char *pool, LogPlace *place)
+{
+        Slice status, log;
+        ExitCode code;
+
+        ctl->quiet = true;
+        code = ctl_call(ctl, "GetStatus", NULL, &status);
+        ctl->quiet = false;
+        if (!ctl->client)
+                return code == EXIT_UNREACHABLE || code == EXIT_PERMISSION ? guess_place(ctl, place)
+                                                                           : code;
+        if (code != EXIT_DONE)
+                return code;
+        log = member_object(status, "log");
+        if (!member_true(log, "journal"))
+                return ctl_fail(
+                        EXIT_REFUSED,
+                        "yardmasterd does not log to the journal but to its standard error: "
+                        "look where that goes (a terminal, a file, the log of its "
+                        "container)");
+        place->unit = member_text(log, "unit");
+        place->user = member_true(log, "user");
+        return pool ? ask_pool(ctl, pool, place) : EXIT_DONE;
+}
+
+/* A span or time of ours as journalctl has it; its own words (today, 12:00) are left to it. */
+static int append_when(char ***words, const char *option, const char *text)
+{
+        int64_t now = clock_epoch_msec(), epoch_msec;
+        _cleanup_free_ char *word = NULL;
+        usec_t usec;
+        int n;
+
+        if (parse_duration(text, &usec) >= 0 && usec != USEC_INFINITY)
+                epoch_msec = now - (int64_t)MIN(usec / USEC_PER_MSEC, (usec_t)now);
+        else if (parse_timestamp(text, &epoch_msec) < 0)
+                epoch_msec = -1;
+        if (epoch_msec >= 0)
+                n = asprintf(&word, "--%s=@%lld.%03lld", option, (long long)(epoch_msec / 1000),
+                             (long long)(epoch_msec % 1000));
+        else
+                n = asprintf(&word, "--%s=%s", option, text);
+        if (n < 0) {
+                word = NULL;
+                return -ENOMEM;
+        }
+        return strv_append(words, word);
+}
+
+static int append_value(char ***words, const char *option, const char *value)
+{
+        _cleanup_free_ char *word = NULL;
+
+        if (asprintf(&word, "--%s=%s", option, value) < 0) {
+                word = NULL;
+                return -ENOMEM;
+        }
+        return strv_append(words, word);
+}
+
+static int append_lines(char ***words, const Ctl *ctl, const char *const *options)
+{
+        bool bounded = options[LOGS_FOLLOW] || options[LOGS_SINCE] || options[LOGS_UNTIL] ||
+                       options[LOGS_TASK];
+        int r = 0;
+
+        if (options[LOGS_LINES] || !bounded)
+                r = append_value(words, "lines", options[LOGS_LINES] ?: LINES_DEFAULT);
+        /* People read from the end; -e alone would have its own bound. */
+        if (r >= 0 && !options[LOGS_FOLLOW] && !ctl->json && isatty(STDOUT_FILENO))
+                r = strv_append(words, "--pager-end");
+        return r;
+}
+
+static int append_options(char ***words, const Ctl *ctl, const char *const *options)
+{
+        char level[2] = { 0 };
+        int r = 0;
+
+        if (ctl->json)
+                r = append_value(words, "output", "json");
+        if (r >= 0 && options[LOGS_FOLLOW])
+                r = strv_append(words, "--follow");
+        if (r >= 0)
+                r = append_lines(words, ctl, options);
+        if (r >= 0 && options[LOGS_SINCE])
+                r = append_when(words, "since", options[LOGS_SINCE]);
+        if (r >= 0 && options[LOGS_UNTIL])
+                r = append_when(words, "until", options[LOGS_UNTIL]);
+        if (r >= 0 && options[LOGS_PRIORITY]) {
+                level[0] = (char)('0' + log_level_from_string(options[LOGS_PRIORITY]));
+                r = append_value(words, "priority", level);
+        }
+        if (r >= 0 && options[LOGS_EXPLAIN])
+                r = strv_append(words, "--catalog");
+        if (r >= 0 && options[LOGS_NO_PAGER])
+                r = strv_append(words, "--no-pager");
+        return r;
+}
+
+static ExitCode run_journalctl(const Ctl *ctl, const Arguments *arguments,
+                               const JournalQuery *query, unsigned n_workers)
+{
+        _cleanup_(strv_freep) char **words = NULL, **workers = NULL;
+        JournalQuery complete = *query;
+        int r = 0;
+
+        if (!query->task && !query->worker && (query->pool || !query->unit))
+                r = journal_append_workers(&workers, query->pool, n_workers);
+        complete.workers = workers;
+        if (r >= 0)
+                r = strv_append(&words, "journalctl");
+        if (r >= 0)
+                r = append_options(&words, ctl, arguments->options);
+        if (r >= 0)
+                r = journal_append_matches(&words, &complete);
+        if (r < 0)
+                return ctl_out_of_memory();
+        (void)fflush(NULL);
+        (void)execvp(words[0], words);
+        return ctl_fail(EXIT_REFUSED,
+                        "cannot run journalctl: %s (it comes with systemd, and reads its journal)",
+                        strerror(errno));
+}
+
+static ExitCode check_access(const LogPlace *place)
+{
+        if (place->user || journal_check_access() >= 0)
+                return EXIT_DONE;
+        return ctl_fail(EXIT_PERMISSION,
+                        "the journal may not be read: become root or a member of group "
+                        "systemd-journal (as root: adduser USER systemd-journal; it holds from the "
+                        "next login)");
+}
+
+ExitCode verb_logs(Ctl *ctl, const Arguments *arguments)
+{
+        const char *name = arguments->n_words > 0 ? arguments->words[0] : NULL;
+        const char *level = arguments->options[LOGS_PRIORITY];
+        const char *slash = name ? strrchr(name, '/') : NULL;
+        _cleanup_(log_place_deinit) LogPlace place = { 0 };
+        _cleanup_free_ char *pool = NULL;
+        ExitCode code;
+
+        if (level && log_level_from_string(level) < 0)
+                return ctl_fail(EXIT_USAGE,
+                                "there is no level %s: error, warning, notice, info, debug", level);
+        if (name) {
+                pool = strndup(name, slash ? (size_t)(slash - name) : strlen(name));
+                if (!pool)
+                        return ctl_out_of_memory();
+        }
+        code = ask_daemon(ctl, pool, &place);
+        if (code == EXIT_DONE)
+                code = check_access(&place);
+        if (code != EXIT_DONE)
+                return code;
+        return run_journalctl(ctl, arguments,
+                              &(JournalQuery){ .unit = place.unit,
+                                               .user = place.user,
+                                               .pool = pool,
+                                               .worker = slash ? name : NULL,
+                                               .task = arguments->options[LOGS_TASK] },
+                              place.n_workers);
+}
