@@ -26,7 +26,7 @@ JAVA_OLDEST = 21
 # A start takes 5 s with the class archive, a minute without it on a busy machine.
 START_SECONDS = 300
 # It answers its running polls first (5 s at most); the first one then writes the class archive.
-STOP_SECONDS = 60
+STOP_SECONDS = 120
 PR_SET_PDEATHSIG = 1
 
 JAVA_OPTIONS = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+AutoCreateSharedArchive"]
@@ -126,12 +126,25 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def prepare(say):
+    """All that a quick start needs: the program, and the class archive, which a server writes at its orderly end."""
+    server = Server(say=say)
+    try:
+        if not os.path.exists(server.class_archive):
+            say("starting it once, so that the next starts are quick")
+            server.start()
+            server.stop()
+    finally:
+        server.remove()
+
+
 class Server:
     """A server on a loopback port with its data in a folder. start, then stop or kill; start again goes on."""
 
     def __init__(self, options=(), say=lambda text: None):
         self.java, version = find_java()
         program = unpack(self.java, say)
+        self.class_archive = f"{program}/classes-{version}.jsa"
         self.say = say
         self.directory = tempfile.mkdtemp(prefix="ym-conductor-")
         self.port = free_port()
@@ -139,7 +152,7 @@ class Server:
         self.process = None
         database = os.path.join(self.directory, "conductor.db")
         self.command = [
-            self.java, *JAVA_OPTIONS, f"-XX:SharedArchiveFile={program}/classes-{version}.jsa",
+            self.java, *JAVA_OPTIONS, f"-XX:SharedArchiveFile={self.class_archive}",
             "-Djava.io.tmpdir=" + self.directory,
             "-jar", f"{program}/conductor-server-{VERSION}-boot.jar", f"--server.port={self.port}",
             f"--spring.datasource.url=jdbc:sqlite:{database}?busy_timeout=15000&journal_mode=WAL",
