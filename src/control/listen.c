@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include "base/explain.h"
 #include "control/listen.h"
 
-/* The socket is for its owner and group: what a member of the group may do, the methods' access
- * classes say. */
-#define SOCKET_MODE    0660
 #define DIRECTORY_MODE 0755
 
 static int make_parents(const char *path, char **ret_problem)
@@ -89,7 +84,7 @@ int control_listen(const char *path, int *ret_fd, char **ret_problem)
         if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return explain(-errno, ret_problem, "cannot bind %s: %m", path);
         /* Nobody can connect before listen, so nobody meets the mode of the umask. */
-        if (chmod(path, SOCKET_MODE) < 0 || listen(fd, CONTROL_BACKLOG) < 0) {
+        if (chmod(path, CONTROL_SOCKET_MODE) < 0 || listen(fd, CONTROL_BACKLOG) < 0) {
                 int error = errno;
 
                 (void)unlink(path);
@@ -97,28 +92,5 @@ int control_listen(const char *path, int *ret_fd, char **ret_problem)
                                strerror(error));
         }
         *ret_fd = TAKE_FD(fd);
-        return 0;
-}
-
-int control_listen_inherited(int *ret_fd, char **ret_problem)
-{
-        int fd, n;
-
-        n = sd_listen_fds(true);
-        if (n < 0)
-                return explain(n, ret_problem, "cannot take the sockets that systemd passed: %s",
-                               strerror(-n));
-        if (n == 0) {
-                *ret_fd = -EBADF;
-                return 0;
-        }
-        fd = SD_LISTEN_FDS_START;
-        if (n > 1 || sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0)
-                return explain(
-                        -EINVAL, ret_problem,
-                        "%d sockets were passed by systemd; one listening Unix stream socket "
-                        "is expected",
-                        n);
-        *ret_fd = fd;
         return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <stdio.h>
+#include "base/parse.h"
 #include "ctl/arguments.h"
 #include "ctl/verbs.h"
 
@@ -8,6 +9,7 @@ enum {
         COMMON_JSON,
         COMMON_SOCKET,
         COMMON_INSTANCE,
+        COMMON_CONNECT_TIMEOUT,
         COMMON_NO_LEGEND,
         COMMON_HELP,
         COMMON_VERSION,
@@ -19,6 +21,8 @@ const Option common_options[] = {
         [COMMON_SOCKET] = { "socket", "PATH", "where the daemon listens (or YARDMASTER_SOCKET)" },
         [COMMON_INSTANCE] = { "instance", "NAME",
                               "the daemon that listens in yardmaster-NAME instead of yardmaster" },
+        [COMMON_CONNECT_TIMEOUT] = { "connect-timeout", "SPAN",
+                                     "how long to wait for a daemon that does not answer (90s)" },
         [COMMON_NO_LEGEND] = { "no-legend", NULL, "print tables without headings" },
         [COMMON_HELP] = { "help", NULL, "show help, also for one verb", 'h' },
         [COMMON_VERSION] = { "version", NULL, "show the version" },
@@ -134,7 +138,7 @@ static ExitCode take_value(const Option *option, const char *word, char *next, c
         return EXIT_DONE;
 }
 
-static void apply_common(int option, const char *value, Ctl *ctl, CommandLine *line)
+static ExitCode apply_common(int option, const char *value, Ctl *ctl, CommandLine *line)
 {
         switch (option) {
         case COMMON_JSON:
@@ -144,7 +148,15 @@ static void apply_common(int option, const char *value, Ctl *ctl, CommandLine *l
                 ctl->socket = value;
                 break;
         case COMMON_INSTANCE:
+                if (!value[0] || strchr(value, '/'))
+                        return ctl_fail(EXIT_USAGE, "--instance: \"%s\" is no name of an instance",
+                                        value);
                 ctl->instance = value;
+                break;
+        case COMMON_CONNECT_TIMEOUT:
+                if (parse_duration(value, &ctl->connect_timeout_usec) < 0)
+                        return ctl_fail(EXIT_USAGE, "--connect-timeout %s is no span (10s, 5m)",
+                                        value);
                 break;
         case COMMON_NO_LEGEND:
                 ctl->legend = false;
@@ -156,6 +168,7 @@ static void apply_common(int option, const char *value, Ctl *ctl, CommandLine *l
                 line->version = true;
                 break;
         }
+        return EXIT_DONE;
 }
 
 /* One pass over the options. Before the verb is known (options NULL, early) the unknown ones are
@@ -193,10 +206,10 @@ static ExitCode parse_pass(char **words, int *n_words, const Option *options, bo
                                &took_next) != EXIT_DONE)
                         return EXIT_USAGE;
                 i += took_next;
-                if (list == common_options)
-                        apply_common(index, value, ctl, line);
-                else
+                if (list != common_options)
                         line->arguments.options[index] = value;
+                else if (apply_common(index, value, ctl, line) != EXIT_DONE)
+                        return EXIT_USAGE;
         }
         *n_words = n;
         return EXIT_DONE;

@@ -1,111 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include <grp.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include "base/frame.h"
-#include "base/strv.h"
-#include "build-config.h"
 #include "ctl/client.h"
+#include "ctl/connect.h"
+
+/* How often a call is sent again that a daemon closed on without having read it: one that ends may
+ * have accepted a client that its successor was meant to have. */
+#define SEND_AGAIN_MAX 3
 
 struct Client {
         int fd;
         Frame frame;
         Buffer output;
+        Patience patience;
+        bool answered; /* something came */
+        bool untaken;  /* the connection broke with something in it that the daemon has not read */
+        unsigned n_sent;
+        unsigned n_again;
 };
-
-/* Where the daemon may be, in the order of looking. An explicit place is the only one. */
-static int find_sockets(const Ctl *ctl, char ***ret)
-{
-        _cleanup_(strv_freep) char **paths = NULL;
-        _cleanup_free_ char *path = NULL;
-        const char *runtime = getenv("XDG_RUNTIME_DIR"), *given = getenv("YARDMASTER_SOCKET");
-        const char *dash = ctl->instance ? "-" : "", *instance = ctl->instance ?: "";
-        int r;
-
-        if (ctl->socket || (given && given[0] && !ctl->instance)) {
-                r = strv_append(&paths, ctl->socket ?: given);
-                if (r >= 0)
-                        *ret = TAKE_PTR(paths);
-                return r;
-        }
-        if (runtime && runtime[0] == '/') {
-                if (asprintf(&path, "%s/yardmaster%s%s/control", runtime, dash, instance) < 0) {
-                        path = NULL;
-                        return -ENOMEM;
-                }
-                r = strv_append(&paths, path);
-                if (r < 0)
-                        return r;
-                free(TAKE_PTR(path));
-        }
-        if (asprintf(&path, "/run/yardmaster%s%s/control", dash, instance) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        r = strv_append(&paths, ctl->instance ? path : YARDMASTER_SOCKET);
-        if (r >= 0)
-                *ret = TAKE_PTR(paths);
-        return r;
-}
-
-static int connect_to(const char *path)
-{
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = -EBADF;
-
-        if (strlen(path) >= sizeof(address.sun_path))
-                return -ENAMETOOLONG;
-        strcpy(address.sun_path, path);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-                return -errno;
-        return TAKE_FD(fd);
-}
-
-static ExitCode report_permission(const char *path)
-{
-        struct group *group;
-        struct stat st;
-
-        if (stat(path, &st) < 0)
-                return ctl_fail(EXIT_PERMISSION, "permission denied for %s: try as root", path);
-        group = getgrgid(st.st_gid);
-        return ctl_fail(EXIT_PERMISSION,
-                        "permission denied for %s: become root or a member of group %s (as root: "
-                        "adduser USER %s)",
-                        path, group ? group->gr_name : "?", group ? group->gr_name : "GROUP");
-}
-
-static ExitCode report_unreachable(char *const *tried, char *const *reasons)
-{
-        (void)ctl_fail(EXIT_UNREACHABLE, "cannot reach yardmasterd. Tried:");
-        for (size_t i = 0; tried && tried[i]; i++)
-                (void)fprintf(stderr, "  %s: %s\n", tried[i], reasons[i]);
-        (void)fprintf(stderr, "Start it: systemctl start yardmaster (or run yardmasterd), or say "
-                              "where it listens: --socket PATH\n");
-        return EXIT_UNREACHABLE;
-}
-
-static ExitCode client_connect(Client *client, const Ctl *ctl)
-{
-        _cleanup_(strv_freep) char **paths = NULL, **reasons = NULL;
-
-        if (find_sockets(ctl, &paths) < 0)
-                return ctl_out_of_memory();
-        STRV_FOREACH (path, paths) {
-                client->fd = connect_to(*path);
-                if (client->fd >= 0)
-                        return EXIT_DONE;
-                if (client->fd == -EACCES)
-                        return ctl->quiet ? EXIT_PERMISSION : report_permission(*path);
-                if (strv_append(&reasons, strerror(-client->fd)) < 0)
-                        return ctl_out_of_memory();
-        }
-        return ctl->quiet ? EXIT_UNREACHABLE : report_unreachable(paths, reasons);
-}
 
 ExitCode client_new(Client **ret, const Ctl *ctl)
 {
@@ -120,7 +37,8 @@ ExitCode client_new(Client **ret, const Ctl *ctl)
                 .output = BUFFER_NULL(WIRE_MESSAGE_MAX + WIRE_ENVELOPE_MAX),
         };
         frame_init(&client->frame, '\0', WIRE_MESSAGE_MAX + WIRE_ENVELOPE_MAX);
-        code = client_connect(client, ctl);
+        patience_begin(&client->patience, ctl);
+        code = connect_to_daemon(&client->patience, &client->fd);
         if (code != EXIT_DONE) {
                 client_free(client);
                 return code;
@@ -140,7 +58,7 @@ Client *client_free(Client *client)
         return NULL;
 }
 
-ExitCode client_send_raw(Client *client, Slice message)
+static ExitCode write_all(Client *client, Slice message)
 {
         ssize_t n;
 
@@ -148,9 +66,19 @@ ExitCode client_send_raw(Client *client, Slice message)
                 n = send(client->fd, message.data, message.size, MSG_NOSIGNAL);
                 if (n < 0 && errno == EINTR)
                         continue;
+                if (n < 0 && errno == EAGAIN) {
+                        ExitCode code = client->answered ? EXIT_DONE
+                                                         : patience_lose_step(&client->patience);
+
+                        if (code != EXIT_DONE)
+                                return code;
+                        continue;
+                }
                 /* Why the daemon closed may stand in what it sent last. */
-                if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+                if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+                        client->untaken = true;
                         return EXIT_DONE;
+                }
                 if (n < 0)
                         return ctl_fail(EXIT_UNREACHABLE, "cannot write to the daemon: %s",
                                         strerror(errno));
@@ -160,10 +88,16 @@ ExitCode client_send_raw(Client *client, Slice message)
         return EXIT_DONE;
 }
 
+ExitCode client_send_raw(Client *client, Slice message)
+{
+        client->n_sent++;
+        buffer_clear(&client->output);
+        return write_all(client, message);
+}
+
 ExitCode client_send(Client *client, const char *method, Slice parameters, unsigned flags)
 {
         char qualified[WIRE_NAME_MAX + 1];
-        ExitCode code;
         int r;
 
         if (!strchr(method, '.')) {
@@ -176,19 +110,42 @@ ExitCode client_send(Client *client, const char *method, Slice parameters, unsig
                 return ctl_fail(EXIT_REFUSED, "a call has at most %zu bytes", WIRE_MESSAGE_MAX);
         if (r < 0)
                 return ctl_out_of_memory();
-        code = client_send_raw(client, buffer_slice(&client->output));
-        buffer_clear(&client->output);
-        buffer_trim(&client->output, FRAME_RESERVE_MAX);
-        return code;
+        client->n_sent++;
+        return write_all(client, buffer_slice(&client->output));
+}
+
+/* Until something comes, or the daemon has read what it was sent: then it is at work on it, and
+ * that may take as long as it takes. */
+static ExitCode wait_until_taken(Client *client)
+{
+        struct pollfd poll_fd = { .fd = client->fd, .events = POLLIN };
+        int step_msec = (int)(client->patience.step_usec / USEC_PER_MSEC), unread, n;
+        ExitCode code;
+
+        for (;;) {
+                n = poll(&poll_fd, 1, step_msec);
+                if (n > 0 || (n < 0 && errno != EINTR))
+                        return EXIT_DONE;
+                if (ioctl(client->fd, SIOCOUTQ, &unread) < 0 || unread == 0)
+                        return EXIT_DONE;
+                code = patience_lose_step(&client->patience);
+                if (code != EXIT_DONE)
+                        return code;
+        }
 }
 
 static ExitCode client_read(Client *client, bool *ret_ended)
 {
+        ExitCode code = EXIT_DONE;
         ssize_t n;
         char *to;
 
         if (frame_reserve(&client->frame, FRAME_RESERVE_MAX, &to) < 0)
                 return ctl_out_of_memory();
+        if (!client->answered)
+                code = wait_until_taken(client);
+        if (code != EXIT_DONE)
+                return code;
         do
                 n = read(client->fd, to, FRAME_RESERVE_MAX);
         while (n < 0 && errno == EINTR);
@@ -196,11 +153,31 @@ static ExitCode client_read(Client *client, bool *ret_ended)
                 return ctl_fail(EXIT_UNREACHABLE, "cannot read from the daemon: %s",
                                 strerror(errno));
         if (n <= 0) {
+                client->untaken |= n < 0;
                 *ret_ended = true;
                 return EXIT_UNREACHABLE;
         }
+        client->answered = true;
         frame_commit(&client->frame, (size_t)n);
         return EXIT_DONE;
+}
+
+/* Only one call was sent, and its end was never read: it cannot have been carried out. */
+static bool may_send_again(const Client *client)
+{
+        return client->untaken && !client->answered && client->n_sent == 1 &&
+               client->output.size > 0 && client->n_again < SEND_AGAIN_MAX;
+}
+
+static ExitCode send_again(Client *client)
+{
+        ExitCode code;
+
+        client->n_again++;
+        client->untaken = false;
+        client->fd = close_fd(client->fd);
+        code = connect_to_daemon(&client->patience, &client->fd);
+        return code == EXIT_DONE ? write_all(client, buffer_slice(&client->output)) : code;
 }
 
 ExitCode client_receive(Client *client, WireReply *ret, bool *ret_ended)
@@ -213,9 +190,15 @@ ExitCode client_receive(Client *client, WireReply *ret, bool *ret_ended)
         *ret_ended = false;
         while ((result = frame_next(&client->frame, &message)) == FRAME_NONE) {
                 code = client_read(client, ret_ended);
+                if (*ret_ended && may_send_again(client)) {
+                        *ret_ended = false;
+                        code = send_again(client);
+                }
                 if (code != EXIT_DONE)
                         return code;
         }
+        buffer_clear(&client->output);
+        buffer_trim(&client->output, FRAME_RESERVE_MAX);
         if (result == FRAME_OVERSIZED)
                 return ctl_fail(EXIT_REFUSED, "the daemon's answer is too long");
         if (wire_parse_reply(message, ret, &problem) < 0)

@@ -5,8 +5,8 @@
 
 #include "ctl/ctl.h"
 
-/* Looks for the socket (--socket, --instance, YARDMASTER_SOCKET, $XDG_RUNTIME_DIR, /run) and
- * connects; reports what it tried and what to do. */
+/* Connects (ctl/connect.h). ctl is borrowed. The first call waits for a daemon that takes nothing
+ * yet, and goes to its successor if it ends without having read it. */
 ExitCode client_new(Client **ret, const Ctl *ctl);
 Client *client_free(Client *client);
 

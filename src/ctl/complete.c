@@ -176,6 +176,7 @@ ExitCode verb_complete(Ctl *ctl, const Arguments *arguments)
         if (n == 0 || null < 0 || dup2(null, STDERR_FILENO) < 0)
                 return EXIT_REFUSED;
         (void)close_fd(null);
+        ctl->connect_timeout_usec = 0; /* who waits for a list of words? */
         complete(ctl, arguments->words, drop_common(ctl, arguments->words, n - 1),
                  arguments->words[n - 1]);
         return EXIT_DONE;

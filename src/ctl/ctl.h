@@ -6,6 +6,7 @@
  */
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "control/wire.h"
 #include "ctl/object.h"
@@ -27,8 +28,9 @@ typedef struct Client Client;
 typedef struct Ctl {
         const char *socket;   /* --socket */
         const char *instance; /* --instance */
-        bool json;            /* --json */
-        bool legend;          /* headings and the like */
+        usec_t connect_timeout_usec;
+        bool json;   /* --json */
+        bool legend; /* headings and the like */
         bool color;
         bool unicode; /* the terminal shows more than ASCII */
         bool quiet;   /* that the daemon cannot be reached is no failure: nothing is said of it */

@@ -95,9 +95,8 @@ static ExitCode ask_daemon(Ctl *ctl, const char *pool, LogPlace *place)
         ctl->quiet = true;
         code = ctl_call(ctl, "GetStatus", NULL, &status);
         ctl->quiet = false;
-        if (!ctl->client)
-                return code == EXIT_UNREACHABLE || code == EXIT_PERMISSION ? guess_place(ctl, place)
-                                                                           : code;
+        if (code == EXIT_UNREACHABLE || code == EXIT_PERMISSION)
+                return guess_place(ctl, place);
         if (code != EXIT_DONE)
                 return code;
         log = member_object(status, "log");

@@ -6,6 +6,7 @@
 #include "build-config.h"
 #include "ctl/arguments.h"
 #include "ctl/client.h"
+#include "ctl/connect.h"
 #include "ctl/verbs.h"
 
 static void ctl_init(Ctl *ctl)
@@ -15,6 +16,7 @@ static void ctl_init(Ctl *ctl)
         /* Only how characters are counted: numbers stay as programs read them. */
         (void)setlocale(LC_CTYPE, "");
         *ctl = (Ctl){
+                .connect_timeout_usec = CONNECT_TIMEOUT_USEC,
                 .legend = true,
                 .color = isatty(STDOUT_FILENO) && !(no_color && no_color[0]) &&
                          !(term && streq(term, "dumb")),

@@ -5,12 +5,14 @@
 #include "base/log-ids.h"
 #include "base/log.h"
 #include "build-config.h"
+#include "control/inherited.h"
 #include "control/listen.h"
 #include "control/methods.h"
 #include "daemon/exit.h"
 #include "manager/manager.h"
 
 typedef struct Daemon {
+        Inherited inherited;
         Manager *manager;
         ControlInterface interface;
         ControlServer *server;
@@ -23,6 +25,7 @@ static void daemon_deinit(Daemon *daemon)
                 control_server_flush(daemon->server);
         control_server_free(daemon->server);
         manager_free(daemon->manager);
+        inherited_close(&daemon->inherited);
 }
 
 static void on_reloaded(EventListener *listener, const Event *event)
@@ -33,19 +36,38 @@ static void on_reloaded(EventListener *listener, const Event *event)
                                        manager_config(daemon->manager)->admin_group);
 }
 
+/* The socket at the configured path: the one that was kept for us, else a new one. Either is stored
+ * for the next start, and then its path outlives us. */
+static int listen_at_path(Daemon *daemon, const char *path)
+{
+        _cleanup_free_ char *why = NULL, *problem = NULL;
+        int fd = daemon->inherited.stored, r;
+        bool abandoned = false;
+
+        if (fd >= 0 && inherited_adopt(fd, path, &why) < 0) {
+                log_notice("the control socket that was kept over the restart is of no use: %s",
+                           why ?: "out of memory");
+                inherited_abandon(fd);
+                fd = close_fd(fd);
+                abandoned = true;
+        }
+        daemon->inherited.stored = -EBADF;
+        if (fd < 0) {
+                r = control_listen(path, &fd, &problem);
+                if (r < 0)
+                        return log_error_errno(r, "cannot listen: %s", problem ?: strerror(-r));
+        }
+        if (manager_store_fd(daemon->manager, INHERITED_STORED_NAME, fd, abandoned))
+                path = NULL;
+        return control_server_add_listener(daemon->server, fd, path);
+}
+
 static int listen_for_clients(Daemon *daemon, const Config *config)
 {
-        _cleanup_free_ char *problem = NULL;
-        bool inherited;
-        int fd, r;
-
-        r = control_listen_inherited(&fd, &problem);
-        inherited = r >= 0 && fd >= 0;
-        if (r >= 0 && fd < 0)
-                r = control_listen(config->socket, &fd, &problem);
-        if (r < 0)
-                return log_error_errno(r, "cannot listen: %s", problem ? problem : strerror(-r));
-        return control_server_add_listener(daemon->server, fd, inherited ? NULL : config->socket);
+        if (daemon->inherited.activated < 0)
+                return listen_at_path(daemon, config->socket);
+        return control_server_add_listener(daemon->server, TAKE_FD(daemon->inherited.activated),
+                                           NULL);
 }
 
 static int start_control(Daemon *daemon, const Config *config)
@@ -76,11 +98,12 @@ static int start_control(Daemon *daemon, const Config *config)
 
 int serve(Config *config)
 {
-        _cleanup_(daemon_deinit) Daemon daemon = { 0 };
+        _cleanup_(daemon_deinit) Daemon daemon = { .inherited = INHERITED_NULL };
         _cleanup_free_ char *problem = NULL;
         int r;
 
         log_set_level(config->log_level);
+        inherited_take(&daemon.inherited);
         r = manager_new(&daemon.manager, config, &problem);
         if (r != 0) {
                 log_event(LOG_ERR, (&(LogFields){ .message_id = LOG_ID_CANNOT_START }),

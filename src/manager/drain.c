@@ -19,9 +19,13 @@
 #include "base/log.h"
 #include "base/parse.h"
 
-/* How often progress is looked at, and for how long systemd is asked to wait beyond it. */
+/* How often progress is looked at, and for how long systemd is asked to wait beyond it: a loop that
+ * is delayed by a busy machine still comes in time. */
 #define DRAIN_TICK_USEC   USEC_PER_SEC
-#define DRAIN_EXTEND_USEC (5 * USEC_PER_SEC)
+#define DRAIN_EXTEND_USEC (10 * USEC_PER_SEC)
+
+/* The same for a drain without a deadline, after a task that has ended. */
+#define DRAIN_EXTEND_TASK_USEC (2 * USEC_PER_MINUTE)
 
 /* Workers escalate by themselves: cancel, TERM, KILL, stop_timeout apart. Beyond that the daemon's
  * own patience ends, and as long after it has killed them itself. */
@@ -143,14 +147,16 @@ static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec
         }
 }
 
-/* The daemon's own deadlines bound a drain, so systemd may wait as long as one is ahead; without a
- * deadline only as long as tasks end. */
+/* Towards a deadline of its own a drain gets on with every second, so systemd may wait as long as
+ * one is ahead; without a deadline only as long as tasks end. */
 static void extend_timeout(Manager *manager)
 {
         uint64_t progress = sum_progress(manager);
 
-        if (manager->drain_deadline_usec < USEC_INFINITY || progress != manager->drain_progress)
+        if (manager->drain_deadline_usec < USEC_INFINITY)
                 notify_extend_timeout(manager->notify, DRAIN_EXTEND_USEC);
+        else if (progress != manager->drain_progress)
+                notify_extend_timeout(manager->notify, DRAIN_EXTEND_TASK_USEC);
         manager->drain_progress = progress;
 }
 
@@ -198,6 +204,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
                         return r;
         }
         extend_timeout(manager);
+        manager_update_state(manager);
         (void)sd_event_source_set_time(
                 source, MIN(usec_add(now, DRAIN_TICK_USEC), manager->drain_deadline_usec));
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

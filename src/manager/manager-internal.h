@@ -1,7 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Shared by the files of the manager: manager.c (life, looking in), reload.c (configuration),
+/* Shared by the files of the manager: manager.c (life, looking in), state.c (state and status
+ * line), reload.c (configuration),
  * drain.c (the end). */
 
 #include "manager/event-hook.h"
@@ -42,7 +43,8 @@ struct Manager {
 
         ManagerState state;
         bool listening;
-        char status_text[256];
+        sd_event_source *start_timer; /* while STARTING */
+        char status_text[512];
         usec_t started_usec;
         int64_t config_msec;
         char *config_problem;
@@ -61,10 +63,14 @@ struct Manager {
 
 /* manager.c */
 void manager_emit(Manager *manager, EventType type, const char *message);
-void manager_update_state(Manager *manager);
 int manager_open_source(Manager *manager, const ConfigSource *config, Source **ret,
                         char **ret_error);
 int append_pointer(void ***array, size_t *n, void *pointer);
+
+/* state.c */
+void manager_update_state(Manager *manager);
+/* Asks systemd to wait as long as pools start. */
+void manager_watch_start(Manager *manager);
 
 /* reload.c */
 /* Makes pools what manager->config says; report may be NULL. */

@@ -37,51 +37,6 @@ void manager_emit(Manager *manager, EventType type, const char *message)
         event_hub_emit(&manager->hub, &event);
 }
 
-/* State */
-
-static void describe_pools(Manager *manager, char *buffer, size_t size)
-{
-        unsigned n_by_state[_POOL_STATE_MAX] = { 0 };
-        size_t n = 0;
-
-        for (size_t i = 0; i < manager->n_pools; i++)
-                n_by_state[pool_state(manager->pools[i])]++;
-        n = (size_t)snprintf(buffer, size, "%zu pool%s", manager->n_pools,
-                             manager->n_pools == 1 ? "" : "s");
-        for (int state = 0; state < _POOL_STATE_MAX && n < size; state++)
-                if (n_by_state[state] > 0)
-                        n += (size_t)snprintf(buffer + n, size - n, ", %u %s", n_by_state[state],
-                                              pool_state_to_string((PoolState)state));
-}
-
-static bool all_pools_settled(const Manager *manager)
-{
-        for (size_t i = 0; i < manager->n_pools; i++)
-                if (!pool_is_settled(manager->pools[i]))
-                        return false;
-        return true;
-}
-
-void manager_update_state(Manager *manager)
-{
-        char pools[160];
-
-        if (manager->state == MANAGER_STARTING && manager->listening &&
-            all_pools_settled(manager)) {
-                manager->state = MANAGER_RUNNING;
-                notify_ready(manager->notify);
-                log_event(LOG_INFO, (&(LogFields){ .message_id = LOG_ID_STARTED }),
-                          "ready: %zu pools, %zu sources, socket %s", manager->n_pools,
-                          manager->n_sources, manager->config->socket);
-        }
-        describe_pools(manager, pools, sizeof(pools));
-        (void)snprintf(manager->status_text, sizeof(manager->status_text), "%s%s%s%s",
-                       manager->state == MANAGER_DRAINING ? "Draining: " : "", pools,
-                       manager->config_problem ? "; reload refused: " : "",
-                       manager->config_problem ? manager->config_problem : "");
-        notify_status(manager->notify, manager->status_text);
-}
-
 static void on_pool_change(Pool *pool, void *userdata)
 {
         Manager *manager = userdata;
@@ -376,6 +331,7 @@ Manager *manager_free(Manager *manager)
         strv_free(manager->outdated);
         event_hook_free(manager->hook);
         notify_free(manager->notify);
+        sd_event_source_disable_unref(manager->start_timer);
         sd_event_source_disable_unref(manager->drain_timer);
         storage_free(manager->storage);
         reaper_free(manager->reaper);
@@ -395,7 +351,15 @@ int manager_run(Manager *manager)
 {
         manager->listening = true;
         manager_update_state(manager);
+        manager_watch_start(manager);
         return sd_event_loop(manager->event);
+}
+
+bool manager_store_fd(Manager *manager, const char *name, int fd, bool replace)
+{
+        if (replace)
+                notify_forget_fd(manager->notify, name);
+        return notify_store_fd(manager->notify, name, fd);
 }
 
 /* Looking in */

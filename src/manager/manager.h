@@ -102,6 +102,10 @@ struct DrainListener {
 };
 void manager_add_drain_listener(Manager *manager, DrainListener *listener);
 
+/* Hands fd, under a name, to the service manager: the next start after a crash or a restart gets it
+ * back. Those of that name from before are kept no more if replace. False: nobody keeps it. */
+bool manager_store_fd(Manager *manager, const char *name, int fd, bool replace);
+
 /* Events: pools', and the manager's own. */
 EventHub *manager_event_hub(Manager *manager);
 

@@ -2,6 +2,7 @@
 
 #include "manager/notify.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,8 +21,16 @@
 /* STATUS= at most once in this time: while pools start or drain it changes with each of them. */
 #define NOTIFY_STATUS_INTERVAL_USEC (100 * USEC_PER_MSEC)
 
+/* What does not turn is looked at so many times as often, until it does. */
+#define WATCHDOG_LOOKS 8
+
+/* The ping goes before whatever else is to be done: whether the rest gets its turn is what alive
+ * tells, and a loop that always has something more important to do than to ping is not stuck. */
+#define WATCHDOG_PRIORITY SD_EVENT_PRIORITY_IMPORTANT
+
 typedef struct Message {
         ListLink link;
+        int fd; /* goes with it; -EBADF: none */
         char text[];
 } Message;
 
@@ -41,19 +50,43 @@ struct Notify {
         usec_t interval_usec;      /* of our pings: a third of what systemd waits */
         notify_alive_t alive;
         void *userdata;
-        bool complained; /* that something does not turn; once until it does again */
+        bool suspected;  /* at the last look something did not turn */
+        bool complained; /* about it; once until everything turns again */
 };
 
 /* sd_notify would wait while the peer's queue is full; the loop waits for nobody, and this socket
  * does not block. */
-static int send_now(const Notify *notify, const char *text)
+static int send_now(const Notify *notify, const char *text, int fd)
 {
-        if (send(notify->fd, text, strlen(text), MSG_NOSIGNAL) >= 0)
+        struct iovec iov = { (void *)text, strlen(text) };
+        struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control = { 0 };
+
+        if (fd >= 0) {
+                control.header = (struct cmsghdr){
+                        .cmsg_len = CMSG_LEN(sizeof(int)),
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS,
+                };
+                memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+                message.msg_control = &control;
+                message.msg_controllen = sizeof(control);
+        }
+        if (sendmsg(notify->fd, &message, MSG_NOSIGNAL) >= 0)
                 return 0;
         return errno == EAGAIN || errno == ENOBUFS ? -EAGAIN : -errno;
 }
 
-static void queue_message(Notify *notify, const char *text)
+static void message_free(Message *message)
+{
+        close_fd(message->fd);
+        free(message);
+}
+
+static void queue_message(Notify *notify, const char *text, int fd)
 {
         size_t size = strlen(text) + 1;
         Message *message;
@@ -64,6 +97,12 @@ static void queue_message(Notify *notify, const char *text)
         if (!message)
                 return;
         memcpy(message->text, text, size);
+        /* a message that has lost its fd would ask for nothing that makes sense */
+        message->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -EBADF;
+        if (fd >= 0 && message->fd < 0) {
+                free(message);
+                return;
+        }
         list_append(&notify->queue, &message->link);
         notify->n_queued++;
         (void)sd_event_source_set_enabled(notify->writable, SD_EVENT_ON);
@@ -76,13 +115,21 @@ static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *
         while (notify->n_queued > 0) {
                 Message *message = LIST_FIRST(&notify->queue, Message, link);
 
-                if (send_now(notify, message->text) == -EAGAIN)
+                if (send_now(notify, message->text, message->fd) == -EAGAIN)
                         return 0;
                 list_remove(&message->link);
                 notify->n_queued--;
-                free(message);
+                message_free(message);
         }
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+static void tell_with_fd(Notify *notify, const char *text, int fd)
+{
+        if (notify->fd < 0)
+                return;
+        if (notify->n_queued > 0 || send_now(notify, text, fd) == -EAGAIN)
+                queue_message(notify, text, fd);
 }
 
 static void tell(Notify *notify, const char *format, ...) _printf_(2, 3);
@@ -92,13 +139,10 @@ static void tell(Notify *notify, const char *format, ...)
         char text[1024];
         va_list arguments;
 
-        if (notify->fd < 0)
-                return;
         va_start(arguments, format);
         (void)vsnprintf(text, sizeof(text), format, arguments);
         va_end(arguments);
-        if (notify->n_queued > 0 || send_now(notify, text) == -EAGAIN)
-                queue_message(notify, text);
+        tell_with_fd(notify, text, -EBADF);
 }
 
 /* Connects to NOTIFY_SOCKET: a path, or an abstract name after '@'. */
@@ -125,20 +169,28 @@ static int connect_to_peer(Notify *notify)
         return 0;
 }
 
+/* After a pass of the loop that came late, nothing has had its turn yet: so what does not turn is
+ * looked at again soon, and a machine that was busy or paused costs no ping. */
 static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Notify *notify = userdata;
+        usec_t next = notify->interval_usec;
 
         if (notify->alive(notify->interval_usec, notify->userdata)) {
                 tell(notify, "WATCHDOG=1");
                 notify->complained = false;
-        } else if (!notify->complained) {
-                log_event(LOG_ERR, (&(LogFields){ .message_id = LOG_ID_SUPERVISION_STALLED }),
-                          "a pool's supervision stands still: no watchdog ping");
-                notify->complained = true;
+                notify->suspected = false;
+        } else {
+                next /= WATCHDOG_LOOKS;
+                if (notify->suspected && !notify->complained) {
+                        log_event(LOG_ERR,
+                                  (&(LogFields){ .message_id = LOG_ID_SUPERVISION_STALLED }),
+                                  "a pool's supervision stands still: no watchdog ping");
+                        notify->complained = true;
+                }
+                notify->suspected = true;
         }
-        (void)sd_event_source_set_time(source,
-                                       usec_add(clock_monotonic_usec(), notify->interval_usec));
+        (void)sd_event_source_set_time(source, usec_add(clock_monotonic_usec(), next));
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -171,7 +223,7 @@ static int add_watchdog(Notify *notify)
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(notify->watchdog, "watchdog");
-        return 0;
+        return sd_event_source_set_priority(notify->watchdog, WATCHDOG_PRIORITY);
 }
 
 static int add_sources(Notify *notify)
@@ -224,7 +276,7 @@ Notify *notify_free(Notify *notify)
         if (!notify)
                 return NULL;
         while ((link = list_pop_first(&notify->queue)))
-                free(LIST_ENTRY(link, Message, link));
+                message_free(LIST_ENTRY(link, Message, link));
         sd_event_source_disable_unref(notify->watchdog);
         sd_event_source_disable_unref(notify->writable);
         sd_event_source_disable_unref(notify->status_timer);
@@ -276,4 +328,20 @@ void notify_status(Notify *notify, const char *status)
 void notify_extend_timeout(Notify *notify, usec_t usec)
 {
         tell(notify, "EXTEND_TIMEOUT_USEC=%" PRIu64, usec);
+}
+
+bool notify_store_fd(Notify *notify, const char *name, int fd)
+{
+        char text[128];
+
+        if (notify->fd < 0)
+                return false;
+        (void)snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+        tell_with_fd(notify, text, fd);
+        return true;
+}
+
+void notify_forget_fd(Notify *notify, const char *name)
+{
+        tell(notify, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }

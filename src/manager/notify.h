@@ -28,6 +28,11 @@ void notify_stopping(Notify *notify);
 /* One line; sent when it differs from the last. */
 void notify_status(Notify *notify, const char *status);
 void notify_extend_timeout(Notify *notify, usec_t usec);
+/* Hands over fd, for the next start of the daemon to get it back by this name. False: there is
+ * nobody who could keep it. fd stays the caller's. */
+bool notify_store_fd(Notify *notify, const char *name, int fd);
+/* Whatever was handed over by this name is kept no more. */
+void notify_forget_fd(Notify *notify, const char *name);
 /* For _cleanup_: every way out of a reload sends the READY=1 that RELOADING=1 asks for. */
 static inline void notify_readyp(Notify **notify)
 {

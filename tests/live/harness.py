@@ -95,12 +95,26 @@ class Varlink:
                 return
 
 
+# Passes descriptors as systemd does: argument 1 has them as NUMBER:NAME, NUMBER:NAME…
+PASS_SOCKETS = """
+import os, sys
+pairs = [pair.split(":") for pair in sys.argv[1].split(",")]
+fds = [os.dup2(int(fd), 200 + i) for i, (fd, _) in enumerate(pairs)]
+for i, fd in enumerate(fds):
+    os.dup2(fd, 3 + i)
+    os.close(fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=":".join(n for _, n in pairs))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
 class NotifySocket:
-    """The other end of sd_notify: what systemd would see."""
+    """The other end of sd_notify: what systemd would see. It keeps what is stored, as the fd store does."""
 
     def __init__(self, path):
         self.path = path
         self.messages = []
+        self.stored = {}
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
 
@@ -110,10 +124,9 @@ class NotifySocket:
         while True:
             self.socket.settimeout(max(0.001, deadline - time.monotonic()))
             try:
-                message = self.socket.recv(65536).decode(errors="replace")
+                message = self._receive()
             except (socket.timeout, BlockingIOError):
                 raise TimeoutError(f"no {field} within {timeout}s; got {self.messages[-5:]}")
-            self.messages.append(message)
             if field in message.split("\n") or any(
                 line.startswith(field) for line in message.split("\n") if field.endswith("=")
             ):
@@ -124,9 +137,35 @@ class NotifySocket:
         self.socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
-                self.messages.append(self.socket.recv(65536).decode(errors="replace"))
+                self._receive()
+
+    def _receive(self):
+        data, fds, _, _ = socket.recv_fds(self.socket, 65536, 4)
+        message = data.decode(errors="replace")
+        self.messages.append(message)
+        fields = dict(line.split("=", 1) for line in message.split("\n") if "=" in line)
+        name = fields.get("FDNAME", "stored")
+        if "FDSTOREREMOVE" in fields:
+            for fd in self.stored.pop(name, []):
+                os.close(fd)
+        elif "FDSTORE" in fields:
+            self.stored.setdefault(name, []).extend(fds)
+        return message
+
+    def take_stored(self):
+        """(name, fd) of all that is stored; the caller's from then on."""
+        pairs = [(name, fd) for name, fds in self.stored.items() for fd in fds]
+        self.stored = {}
+        return pairs
+
+    def forget(self):
+        """As systemd does when the service has ended and is not started again."""
+        self.clear()
+        for _, fd in self.take_stored():
+            os.close(fd)
 
     def close(self):
+        self.forget()
         self.socket.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
@@ -186,6 +225,7 @@ class Daemon:
         self.environment = dict(os.environ, **(environment or {}))
         self.wrapper = list(wrapper)
         self.log_level = log_level
+        self.passed = []  # (name, fd) of sockets that the next start gets, and then closes here
         self.process = None
         self.log = None
         self.notify = None
@@ -216,8 +256,12 @@ class Daemon:
         if self.notify:
             self.notify.close()
         self.notify = NotifySocket(self.path("notify"))
+        wrapper = list(self.wrapper)
+        if self.passed:
+            pairs = ",".join(f"{fd}:{name}" for name, fd in self.passed)
+            wrapper = [sys.executable, "-c", PASS_SOCKETS, pairs, *wrapper]
         self.process = subprocess.Popen(
-            [*self.wrapper, YARDMASTERD, "--config", self.config_path, *arguments],
+            [*wrapper, YARDMASTERD, "--config", self.config_path, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -225,7 +269,10 @@ class Daemon:
             errors="replace",
             cwd=self.directory,
             env={**self.environment, "NOTIFY_SOCKET": self.notify.path},
+            pass_fds=[fd for _, fd in self.passed],
         )
+        while self.passed:
+            os.close(self.passed.pop()[1])
         self.log = Log(self.process.stderr)
 
     def start(self, *arguments):
@@ -240,6 +287,7 @@ class Daemon:
     def wait(self, timeout=TIMEOUT):
         """The daemon's exit status."""
         status = self.process.wait(timeout)
+        self.notify.forget()
         self.log.thread.join(timeout)
         return status
 
@@ -251,6 +299,8 @@ class Daemon:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+            if self.notify:
+                self.notify.forget()
 
     def stop(self, timeout=TIMEOUT):
         """SIGTERM; the exit status. Kills a daemon that does not end."""

@@ -2,8 +2,10 @@
 
 /* Who is told of what: the event hub, those who wait for tasks, systemd. */
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include "base/log.h"
 #include "manager/event-hub.h"
@@ -311,6 +313,87 @@ START_TEST(test_watchdog_only_while_everything_turns)
 }
 END_TEST
 
+/* What a pass of the loop that came late makes look stuck costs no ping: it is looked at again long
+ * before the next one is due. */
+START_TEST(test_watchdog_looks_again_soon)
+{
+        usec_t begun;
+        Peer peer;
+
+        log_set_level(LOG_CRIT);
+        ck_assert_int_eq(setenv("WATCHDOG_USEC", "1500000", 1), 0);
+        peer_open(&peer);
+        peer.alive = false;
+        while (sd_event_run(peer.event, 1000000) == 0)
+                ;
+        begun = clock_monotonic_usec();
+        ck_assert_str_eq(peer_read(&peer), "");
+        peer.alive = true;
+        while (sd_event_run(peer.event, 1000000) == 0)
+                ;
+        ck_assert_str_eq(peer_read(&peer), "WATCHDOG=1");
+        ck_assert_uint_lt(clock_monotonic_usec() - begun, 400000);
+        peer_close(&peer);
+}
+END_TEST
+
+/* The next message and the fd that came with it, or -EBADF. */
+static int peer_read_fd(Peer *peer, char *text, size_t size)
+{
+        struct iovec iov = { text, size - 1 };
+        char space[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+        struct msghdr message = { .msg_iov = &iov,
+                                  .msg_iovlen = 1,
+                                  .msg_control = space,
+                                  .msg_controllen = sizeof(space) };
+        ssize_t n = recvmsg(peer->fd, &message, MSG_CMSG_CLOEXEC);
+        int fd = -EBADF;
+
+        text[n > 0 ? n : 0] = '\0';
+        if (n > 0 && CMSG_FIRSTHDR(&message))
+                memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+        return fd;
+}
+
+static void expect_stored(Peer *peer, int like)
+{
+        struct stat ours, stored;
+        char text[128];
+        int fd = peer_read_fd(peer, text, sizeof(text));
+
+        ck_assert_str_eq(text, "FDSTORE=1\nFDNAME=control");
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(fstat(fd, &stored), 0);
+        ck_assert_int_eq(fstat(like, &ours), 0);
+        ck_assert_uint_eq(stored.st_ino, ours.st_ino);
+        close_fd(fd);
+}
+
+START_TEST(test_an_fd_is_stored_also_when_it_has_to_wait)
+{
+        int fds[2];
+        Peer peer;
+
+        peer_open(&peer);
+        ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+        notify_forget_fd(peer.notify, "control");
+        ck_assert_str_eq(peer_read(&peer), "FDSTOREREMOVE=1\nFDNAME=control");
+        ck_assert(notify_store_fd(peer.notify, "control", fds[0]));
+        expect_stored(&peer, fds[0]);
+        for (unsigned i = 1; i <= 30; i++)
+                notify_extend_timeout(peer.notify, i);
+        ck_assert(notify_store_fd(peer.notify, "control", fds[0]));
+        for (unsigned i = 1; i <= 30; i++)
+                ck_assert_int_eq(strncmp(peer_wait(&peer), "EXTEND", 6), 0);
+        while (sd_event_run(peer.event, 0) > 0)
+                ;
+        expect_stored(&peer, fds[0]);
+        close_fd(fds[0]);
+        close_fd(fds[1]);
+        peer_close(&peer);
+}
+END_TEST
+
 START_TEST(test_without_a_peer_nothing_is_told)
 {
         Peer peer = { .alive = true };
@@ -320,6 +403,7 @@ START_TEST(test_without_a_peer_nothing_is_told)
         ck_assert_int_eq(notify_new(&peer.notify, peer.event, is_alive, &peer), 0);
         notify_ready(peer.notify);
         notify_status(peer.notify, "fine");
+        ck_assert(!notify_store_fd(peer.notify, "control", STDIN_FILENO));
         notify_free(peer.notify);
         sd_event_unref(peer.event);
 }
@@ -331,4 +415,5 @@ UNIT_MAIN("manager-events", test_listeners_hear_what_they_want,
           test_reload_ends_with_ready_on_every_way_out,
           test_status_is_told_when_it_changes_and_not_too_often,
           test_a_peer_that_does_not_read_stops_nobody, test_watchdog_only_while_everything_turns,
+          test_watchdog_looks_again_soon, test_an_fd_is_stored_also_when_it_has_to_wait,
           test_without_a_peer_nothing_is_told);
