@@ -146,6 +146,11 @@ def write(path, text, mode=0o644):
     return path
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 def handler(name, text):
     return write(os.path.join(HANDLERS, name), text, 0o755)
 
