@@ -22,7 +22,7 @@ MIRROR = os.environ.get("YARDMASTER_DEBIAN_MIRROR", "http://deb.debian.org/debia
 # Below "minbase": an init, what the packages under test depend on, what tests and handlers are written in.
 PACKAGES = [
     "systemd", "systemd-sysv", "dbus",
-    "libjson-c5", "libconfig9", "libcurl4", "libsmartcols1", "libsqlite3-0",
+    "libjson-c5", "libconfig9", "libcurl4", "libsmartcols1", "libsqlite3-0", "ca-certificates",
     "python3", "jq", "nodejs", "procps", "busybox-static",
 ]
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
@@ -132,8 +132,10 @@ def configure_tree(tree):
         os.makedirs(os.path.join(tree, folder), exist_ok=True)
     # A disk of a guest is thrown away with it; what must be on it syncs by itself.
     write(os.path.join(etc, "dpkg/dpkg.cfg.d/unsafe-io"), "force-unsafe-io\n")
-    for archive in glob.glob(os.path.join(tree, "var/cache/apt/archives/*.deb")):
-        os.unlink(archive)
+    # A guest has no network: apt shall look for nothing that it does not have, and not read long lists.
+    for path in glob.glob(os.path.join(tree, "var/cache/apt/archives/*.deb")) + \
+            glob.glob(os.path.join(tree, "var/lib/apt/lists/*_*")) + glob.glob(os.path.join(tree, "var/cache/apt/*.bin")):
+        os.unlink(path)
 
 
 def make_tree(tree, say):

@@ -214,7 +214,7 @@ def reset():
 class Scenario(unittest.TestCase):
     """A fresh service each; what the journal said meanwhile is shown of one that failed."""
 
-    fresh = True  # False: the scenario itself installs, or goes on where the one before it ended
+    fresh = True
 
     def setUp(self):
         self.began = time.monotonic()

@@ -89,26 +89,35 @@ class Faults(guest.Scenario):
         self.assertEqual(len(ids), N_TASKS)
         guest.yardctl("wait", *ids)
 
+    def stop_journald(self):
+        def start():
+            guest.systemctl("start", *JOURNAL_UNITS[:2], JOURNAL_UNITS[-1], status=None)
+        self.addCleanup(start)
+        guest.systemctl("stop", *JOURNAL_UNITS, status=None)
+        self.assertEqual(guest.show("ActiveState", unit="systemd-journald.service"), "inactive")
+        return start
+
     def test_journald_stopped(self):
         self.talkative()
         pid = guest.main_pid()
-        guest.systemctl("stop", *JOURNAL_UNITS, status=None)
-        self.assertEqual(guest.show("ActiveState", unit="systemd-journald.service"), "inactive")
-        try:
-            self.run_tasks()
-            guest.systemctl("reload", guest.UNIT)
-            # A new daemon does without it as well.
-            guest.systemctl("restart", guest.UNIT)
-            self.run_tasks()
-        finally:
-            guest.systemctl("start", *JOURNAL_UNITS[:2], JOURNAL_UNITS[-1], status=None)
-        self.assertNotEqual(guest.main_pid(), pid)
-        self.assertEqual(guest.show("NRestarts"), "0")
-        # And says what it has to say as soon as somebody listens.
+        start = self.stop_journald()
+        self.run_tasks()
+        guest.systemctl("reload", guest.UNIT)
+        start()
+        # It says what it has to say as soon as somebody listens again.
         journal = guest.Journal()
-        guest.yardctl("log-level", "debug")
         self.run_tasks()
         journal.wait_for("a line of the handler")
+        self.assertEqual((guest.main_pid(), guest.show("NRestarts")), (pid, "0"))
+
+    def test_start_without_journald(self):
+        self.talkative()
+        start = self.stop_journald()
+        guest.systemctl("restart", guest.UNIT)
+        self.run_tasks()
+        start()
+        self.run_tasks()
+        self.assertEqual(guest.show("ActiveState", "NRestarts"), {"ActiveState": "active", "NRestarts": "0"})
 
     def test_journald_hangs(self):
         self.talkative()

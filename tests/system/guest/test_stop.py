@@ -65,7 +65,7 @@ class Stop(guest.Scenario):
 
     def begin_stop(self, verb="stop"):
         stopping = subprocess.Popen(["systemctl", verb, guest.UNIT])
-        self.addCleanup(stopping.wait)
+        self.addCleanup(stopping.kill)
         guest.eventually(lambda: guest.yardctl_json("status")["state"] == "draining", "it drains")
         return stopping
 
@@ -125,11 +125,21 @@ class Stop(guest.Scenario):
         guest.systemctl("start", guest.UNIT)
         self.finish(running + waiting)
 
+    @staticmethod
+    def open_start_gate():
+        # Read and write, so that it waits for no reader.
+        gate = os.open(START_GATE, os.O_RDWR | os.O_NONBLOCK)
+        os.write(gate, b"go\n")
+        while guest.show("SubState") == "start-pre":
+            time.sleep(0.05)
+        os.close(gate)
+
     def test_restart(self):
         self.pool(drain_timeout="10m")
         # The new daemon starts when it is allowed to: until then there is none.
         subprocess.run(["mkfifo", "-m", "0666", START_GATE], check=True)
         self.addCleanup(os.unlink, START_GATE)
+        self.addCleanup(self.open_start_gate)
         guest.drop_in("gate", f"[Service]\nExecStartPre=/bin/sh -c 'read line <{START_GATE}'\n")
         running, waiting = self.tasks()
         pid = guest.main_pid()
@@ -142,8 +152,7 @@ class Stop(guest.Scenario):
         submit = subprocess.Popen(["yardctl", "submit", "gated"], stdout=subprocess.PIPE, text=True)
         with self.assertRaises(subprocess.TimeoutExpired):
             status.wait(1)
-        with open(START_GATE, "w", encoding="utf-8") as gate:
-            gate.write("go\n")
+        self.open_start_gate()
         self.assertEqual(restarting.wait(guest.TIMEOUT), 0)
         self.assertIn(f'"pid":{guest.main_pid()}', status.communicate(timeout=guest.TIMEOUT)[0].replace(" ", ""))
         self.assertEqual(status.returncode, 0)
