@@ -3,10 +3,10 @@
 #include "control/describe.h"
 
 #include <stdio.h>
-#include <systemd/sd-login.h>
 #include "build-config.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/own-unit.h"
 #include "base/strv.h"
 #include "control/object.h"
 
@@ -452,11 +452,9 @@ static json_object *describe_log(void)
 {
         OBJECT_CLEANUP Object object = object_new();
         _cleanup_free_ char *unit = NULL;
-        bool user;
+        bool user = false;
 
-        user = sd_pid_get_user_unit(0, &unit) >= 0;
-        if (!user && sd_pid_get_unit(0, &unit) < 0)
-                unit = NULL;
+        (void)own_unit(&unit, &user);
         object_add_bool(&object, "journal", log_to_journal());
         object_add_string(&object, "unit", unit);
         object_add_bool(&object, "user", user);

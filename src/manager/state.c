@@ -5,9 +5,9 @@
 #include "manager/manager-internal.h"
 
 #include <stdio.h>
-#include <systemd/sd-login.h>
 #include "base/log-ids.h"
 #include "base/log.h"
+#include "base/own-unit.h"
 
 /* How often systemd is asked to wait for pools that start, and for how long: a loop that is delayed
  * by a busy machine still comes in time. */
@@ -20,15 +20,13 @@ static void name_reload_command(char *buffer, size_t size)
 {
         const char *started = getenv("SYSTEMD_EXEC_PID");
         _cleanup_free_ char *unit = NULL;
-        size_t length;
+        bool user;
 
-        (void)snprintf(buffer, size, "yardctl reload");
-        if (!started || strtol(started, NULL, 10) != getpid() || sd_pid_get_unit(0, &unit) < 0)
-                return;
-        length = strlen(unit);
-        if (length > strlen(".service") && streq(unit + length - strlen(".service"), ".service"))
-                (void)snprintf(buffer, size, "systemctl reload %.*s",
-                               (int)(length - strlen(".service")), unit);
+        if (started && strtol(started, NULL, 10) == getpid() && own_unit(&unit, &user) >= 0)
+                (void)snprintf(buffer, size, "systemctl %sreload %.*s", user ? "--user " : "",
+                               (int)(strlen(unit) - strlen(".service")), unit);
+        else
+                (void)snprintf(buffer, size, "yardctl reload");
 }
 
 static void describe_no_pools(const Manager *manager, char *buffer, size_t size)
