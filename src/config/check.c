@@ -291,6 +291,18 @@ static int check_credentials(Findings *findings, const ConfigPool *pool, bool el
         return 0;
 }
 
+/* A file system that is read-only for this process: as a rule ProtectSystem= of the service. */
+static void check_working_directory(Findings *findings, const ConfigPool *pool)
+{
+        const char *path = pool->working_directory;
+
+        if (path && access(path, W_OK) < 0 && errno == EROFS)
+                add(findings, FINDING_WARNING, pool, "working_directory",
+                    "handlers cannot write to %s: if they have to, the service needs "
+                    "ReadWritePaths=%s (systemctl edit, section [Service])",
+                    path, path);
+}
+
 static int settle_source(Findings *findings, ConfigPool *pool, const ConfigSource *source)
 {
         _cleanup_free_ char *message = NULL;
@@ -390,6 +402,7 @@ int check_pools(Findings *findings, const Config *config, bool complete, bool el
                 const ConfigSource *source =
                         pool->source ? config_find_source(config, pool->source) : NULL;
 
+                check_working_directory(findings, pool);
                 int r = check_credentials(findings, pool, elsewhere);
                 if (r >= 0 && source)
                         r = settle_source(findings, pool, source);

@@ -78,12 +78,25 @@ static void read_interpreter(const char *path, char buffer[SHEBANG_MAX])
         memmove(buffer, name, strlen(name) + 1);
 }
 
+/* What may be behind a path that is not there, or not to be looked at: a service sees no homes. */
+static const char *hint_at(const char *path)
+{
+        static const char *const homes[] = { "/home", "/root", "/run/user" };
+        bool hidden = errno == EACCES || errno == ENOENT;
+
+        for (size_t i = 0; hidden && getenv("INVOCATION_ID") && i < ELEMENTSOF(homes); i++)
+                if (strncmp(path, homes[i], strlen(homes[i])) == 0 && path[strlen(homes[i])] == '/')
+                        return " (a service sees it only with ProtectHome=read-only or "
+                               "ProtectHome=no: systemctl edit, section [Service])";
+        return "";
+}
+
 static int check_program(const char *path, char **ret_message)
 {
         struct stat st;
 
         if (stat(path, &st) < 0)
-                return value_refuse(ret_message, "%s: %m", path);
+                return value_refuse(ret_message, "%s: %m%s", path, hint_at(path));
         if (S_ISDIR(st.st_mode))
                 return value_refuse(ret_message, "%s is a directory, not a program", path);
         if (!S_ISREG(st.st_mode))
@@ -106,7 +119,7 @@ static int check_library(const char *path, char **ret_message)
         Elf64_Ehdr header; /* type and magic are in the same place for 32 bits */
 
         if (fd < 0 || fstat(fd, &st) < 0)
-                return value_refuse(ret_message, "%s: %m", path);
+                return value_refuse(ret_message, "%s: %m%s", path, hint_at(path));
         if (S_ISDIR(st.st_mode))
                 return value_refuse(ret_message, "%s is a directory, not a library", path);
         if (!S_ISREG(st.st_mode) || read(fd, &header, sizeof(header)) < (ssize_t)sizeof(header) ||
@@ -203,7 +216,7 @@ static int check_directory(const char *path, char **ret_message)
         struct stat st;
 
         if (stat(path, &st) < 0)
-                return value_refuse(ret_message, "%s: %m", path);
+                return value_refuse(ret_message, "%s: %m%s", path, hint_at(path));
         if (!S_ISDIR(st.st_mode))
                 return value_refuse(ret_message, "%s is not a directory", path);
         if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)

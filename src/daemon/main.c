@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/strv.h"
 #include "build-config.h"
+#include "daemon/confinement.h"
 #include "daemon/exit.h"
 #include "daemon/run-once.h"
 #include "daemon/run.h"
@@ -48,7 +49,7 @@ static int load_config(const char *path, int (*load)(const char *, Config **, Co
         return EXIT_CONFIG;
 }
 
-static int check(const char *path)
+static int check(const char *path, const char *unit)
 {
         _cleanup_(config_unrefp) Config *config = NULL;
         int r;
@@ -56,6 +57,7 @@ static int check(const char *path)
         r = load_config(path, config_load_elsewhere, &config);
         if (r != 0)
                 return r;
+        confinement_check(config, unit);
         (void)printf("%s: valid, %zu pools, %zu sources\n", path, config->n_pools,
                      config->n_sources);
         return EXIT_SUCCESS;
@@ -91,7 +93,7 @@ int main(int argc, char *argv[])
                 (void)puts("yardmasterd " YARDMASTER_VERSION);
                 return EXIT_SUCCESS;
         case DAEMON_CHECK:
-                return check(options.config_path);
+                return check(options.config_path, options.unit);
         case DAEMON_RUN_ONCE:
                 return run_once(&options);
         case DAEMON_RUN:

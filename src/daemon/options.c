@@ -22,6 +22,7 @@ enum {
         OPTION_POLL_TIMEOUT,
         OPTION_STATE_DIR,
         OPTION_TASK_TIMEOUT,
+        OPTION_UNIT,
         OPTION_URL,
         OPTION_VERSION,
         OPTION_WORKER_ID,
@@ -30,7 +31,7 @@ enum {
 void options_print_help(void)
 {
         (void)puts(
-                "Usage: yardmasterd [--config FILE] [--check]\n"
+                "Usage: yardmasterd [--config FILE] [--check [--unit UNIT]]\n"
                 "       yardmasterd run TYPE --url URL [OPTION…] -- COMMAND… | FILE.so\n"
                 "       yardmasterd run TYPE --once [OPTION…] -- COMMAND… | FILE.so\n"
                 "\n"
@@ -38,6 +39,7 @@ void options_print_help(void)
                 "\n"
                 "  --config FILE         configuration; default " YARDMASTER_CONFIG_FILE "\n"
                 "  --check               only say whether the configuration is valid\n"
+                "  --unit UNIT           --check for this systemd unit: what it may not write to\n"
                 "  --help                show this\n"
                 "  --version             show the version\n"
                 "\n"
@@ -85,6 +87,7 @@ static const struct option long_options[] = {
         { "poll-timeout", required_argument, NULL, OPTION_POLL_TIMEOUT },
         { "state-dir", required_argument, NULL, OPTION_STATE_DIR },
         { "task-timeout", required_argument, NULL, OPTION_TASK_TIMEOUT },
+        { "unit", required_argument, NULL, OPTION_UNIT },
         { "url", required_argument, NULL, OPTION_URL },
         { "version", no_argument, NULL, OPTION_VERSION },
         { "worker-id", required_argument, NULL, OPTION_WORKER_ID },
@@ -139,6 +142,8 @@ static const char **text_of(DaemonOptions *options, int option)
                 return &options->poll_timeout;
         case OPTION_STATE_DIR:
                 return &options->state_dir;
+        case OPTION_UNIT:
+                return &options->unit;
         case OPTION_URL:
                 return &options->url;
         case OPTION_WORKER_ID:

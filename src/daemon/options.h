@@ -20,6 +20,7 @@ typedef enum DaemonAction {
 typedef struct DaemonOptions {
         DaemonAction action;
         const char *config_path;
+        const char *unit; /* --check for it; NULL: the installed one of this configuration */
 
         /* run TYPE */
         const char *task_type;

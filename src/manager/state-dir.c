@@ -71,6 +71,13 @@ static int lock_file(int fd, pid_t *ret_holder)
         return 0;
 }
 
+static const char *remedy_for(int error, const char *otherwise)
+{
+        return error == -EROFS ? "a service can only write to its StateDirectory= and to what "
+                                 "ReadWritePaths= names (systemctl edit, section [Service])"
+                               : otherwise;
+}
+
 static int take_lock(const char *path, int *ret_fd, char **ret_error)
 {
         _cleanup_free_ char *file = NULL;
@@ -83,9 +90,8 @@ static int take_lock(const char *path, int *ret_fd, char **ret_error)
                 return -ENOMEM;
         fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (fd < 0)
-                return explain(-errno, ret_error,
-                               "cannot open %s: %s; the daemon's user needs to write there", file,
-                               strerror(errno));
+                return explain(-errno, ret_error, "cannot open %s: %s; %s", file, strerror(errno),
+                               remedy_for(-errno, "the daemon's user needs to write there"));
         r = lock_file(fd, &holder);
         if (r < 0)
                 return explain(r, ret_error, "cannot lock %s: %s", file, strerror(-r));
@@ -143,11 +149,9 @@ int state_dir_open(StateDir *ret, const char *path, char **ret_error)
                 return -ENOMEM;
         r = make_folder(path);
         if (r < 0)
-                return explain(
-                        r, ret_error,
-                        "cannot make state_dir %s: %s; make it for the daemon's user, or set "
-                        "another state_dir",
-                        path, strerror(-r));
+                return explain(r, ret_error, "cannot make state_dir %s: %s; %s", path, strerror(-r),
+                               remedy_for(r, "make it for the daemon's user, or set another "
+                                             "state_dir"));
         r = take_lock(path, &dir.lock_fd, ret_error);
         if (r != 0)
                 return r;

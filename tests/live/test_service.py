@@ -190,6 +190,51 @@ class StoredSocket(Case):
         self.assertFalse(os.path.exists(self.daemon.socket_path))
 
 
+class Check(Case):
+    """yardmasterd --check for a unit, of which a systemctl of the test tells."""
+
+    UNIT = ("ProtectSystem=strict\nProtectHome=yes\nPrivateTmp=yes\nReadWritePaths=-/srv /data/in\n"
+            "StateDirectory=yardmaster\nRuntimeDirectory=yardmaster\nCacheDirectory=\nLogsDirectory=\n")
+
+    def check(self, unit="yardmaster@a.service", shown=UNIT, status=0, **folders):
+        self.daemon.write("shown", shown)
+        self.daemon.script("bin/systemctl", f"""#!/bin/sh
+echo "$@" >{self.daemon.path("asked")}
+cat {self.daemon.path("shown")}
+exit {status}
+""")
+        pools = "".join(f'{name}: {{ source = "q"; handler = {{ command = ["true"]; }}; working_directory = "{folder}"; }};'
+                        for name, folder in folders.items())
+        self.daemon.write_config('sources: { q: { type = "queue"; }; }; pools: { %s };' % pools)
+        done = subprocess.run(
+            [harness.YARDMASTERD, "--check", "--config", self.daemon.config_path, *(["--unit", unit] if unit else [])],
+            capture_output=True, text=True, check=False,
+            env={**os.environ, "PATH": self.daemon.path("bin") + ":" + os.environ["PATH"]})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stderr
+
+    def test_names_the_line_that_is_needed(self):
+        told = self.check(a="/usr", b="/tmp", c="/home", d="/srv")
+        self.assertIn("yardmaster@a.service", open(self.daemon.path("asked"), encoding="utf-8").read())
+        self.assertIn("warning: pools.a.working_directory /usr: yardmaster@a.service cannot write there: if it has to, "
+                      "it needs ReadWritePaths=/usr in section [Service] (systemctl edit yardmaster@a.service)\n", told)
+        self.assertIn("pools.c.working_directory /home: yardmaster@a.service does not see it", told)
+        self.assertNotIn("pools.b", told)
+        self.assertNotIn("pools.d", told)
+        # the scratch folder is below /tmp, which is the service's own
+        self.assertNotIn("state_dir", told)
+
+    def test_other_units_and_none(self):
+        self.assertEqual(self.check(shown="ProtectSystem=full\nProtectHome=read-only\n", a="/usr", b="/home"), "")
+        self.assertIn("warning: state_dir ", self.check(shown="ProtectSystem=strict\nPrivateTmp=no\n"))
+        self.assertEqual(self.check(status=1, a="/usr"), "")
+        self.assertEqual(self.check(shown="nonsense\n=\n\n", a="/usr"), "")
+        for unit in (None, "x'; touch y; '", "", "-H"):
+            self.daemon.write("asked", "")
+            self.assertEqual(self.check(unit=unit, a="/usr"), "")
+            self.assertEqual(os.path.getsize(self.daemon.path("asked")), 0)
+
+
 class FakeDaemon:
     """A socket where the test decides what becomes of each client."""
 
