@@ -115,6 +115,9 @@ class Image:
         self.disk = os.path.join(folder, "disk")
         self.lock = None  # shared, while it is in use
 
+    def is_made(self, with_kernel):
+        return os.path.isdir(self.tree) and (os.path.isfile(self.disk) or not with_kernel)
+
 
 def configure_tree(tree):
     etc = os.path.join(tree, "etc")
@@ -261,6 +264,9 @@ def open_image(say, with_kernel=True):
     folder = os.path.join(cache, name)
     image = Image(folder)
     image.lock = open(folder + ".lock", "w", encoding="utf-8")
+    fcntl.flock(image.lock, fcntl.LOCK_SH)
+    if image.is_made(with_kernel):
+        return image
     fcntl.flock(image.lock, fcntl.LOCK_EX)
     if not os.path.isdir(image.tree):
         with tempfile.TemporaryDirectory(prefix="making-", dir=cache, ignore_cleanup_errors=True) as scratch:

@@ -81,6 +81,11 @@ def yardctl_json(*arguments, **options):
     return json.loads(yardctl("--json", *arguments, **options).stdout)
 
 
+def call(method, parameters=None):
+    with harness.Varlink(CONTROL) as connection:
+        return connection.call(method, parameters)
+
+
 def pool(name):
     """What `yardctl --json status` says of it."""
     return next(pool for pool in yardctl_json("status")["pools"] if pool["name"] == name)
