@@ -287,7 +287,8 @@ class Daemon:
     def wait(self, timeout=TIMEOUT):
         """The daemon's exit status."""
         status = self.process.wait(timeout)
-        self.notify.forget()
+        if self.notify:
+            self.notify.forget()
         self.log.thread.join(timeout)
         return status
 
