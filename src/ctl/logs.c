@@ -44,6 +44,7 @@ typedef struct LogPlace {
         char *unit;
         bool user;
         unsigned n_workers;
+        bool guessed;
 } LogPlace;
 
 static void log_place_deinit(LogPlace *place)
@@ -59,9 +60,7 @@ static ExitCode guess_place(const Ctl *ctl, LogPlace *place)
                 place->unit = NULL;
                 return ctl_out_of_memory();
         }
-        (void)fprintf(stderr,
-                      "yardctl: the daemon cannot be asked; this is what the journal has of %s\n",
-                      place->unit);
+        place->guessed = true;
         return EXIT_DONE;
 }
 
@@ -243,6 +242,11 @@ ExitCode verb_logs(Ctl *ctl, const Arguments *arguments)
                 code = check_access(&place);
         if (code != EXIT_DONE)
                 return code;
+        if (place.guessed)
+                (void)fprintf(stderr,
+                              "yardctl: the daemon cannot be asked; this is what the journal has "
+                              "of %s\n",
+                              place.unit);
         return run_journalctl(ctl, arguments,
                               &(JournalQuery){ .unit = place.unit,
                                                .user = place.user,
