@@ -38,6 +38,7 @@ PAGES = {
         "yardmaster-command.7",
         "yardmaster-handler.3",
         "yardmaster-protocol.7",
+        "yardmaster-troubleshooting.7",
         "yardmaster-worker.7",
         "yardmaster.conf.5",
         "yardmasterd.8",
