@@ -94,11 +94,15 @@ struct ConfigPool {
                 uint64_t memory; /* 0: never */
         } recycle;
         struct {
-                uint64_t memory;     /* RSS of the tree; 0: none */
-                uint64_t processes;  /* 0: none; not enforced without cgroups */
-                uint64_t open_files; /* RLIMIT_NOFILE; 0: inherited */
-                uint64_t output;     /* largest result message or stdout of a per-task command */
-                usec_t cpu_usec;     /* per-task: CPU time; 0: none */
+                uint64_t memory;      /* without cgroups the RSS of the tree; 0: none */
+                uint64_t memory_high; /* from here on only with cgroups; 0: none */
+                uint64_t swap;        /* UINT64_MAX: no limit */
+                uint64_t processes;   /* 0: none */
+                unsigned cpu_quota;   /* per cent of one CPU; 0: none */
+                unsigned cpu_weight;  /* of the pool; 0: the kernel's own, 100 */
+                uint64_t open_files;  /* RLIMIT_NOFILE; 0: inherited */
+                uint64_t output;      /* largest result message or stdout of a per-task command */
+                usec_t cpu_usec;      /* per-task: CPU time; 0: none */
         } limits;
 
         char **environment; /* "NAME=value": the source's, the file's, the pool's own, which win */

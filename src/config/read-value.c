@@ -52,6 +52,7 @@ static const char *expected(SchemaType type)
                 [SCHEMA_BOOL] = "true or false",
                 [SCHEMA_DURATION] = "a duration, like \"30s\"",
                 [SCHEMA_SIZE] = "a size, like \"512M\"",
+                [SCHEMA_PERCENT] = "a percentage, like \"50%\"",
                 [SCHEMA_RATE] = "a rate, like \"10/s\"",
                 [SCHEMA_ENUM] = "a word in quotes",
                 [SCHEMA_INTS] = "a list of numbers [1, 2]",
@@ -388,7 +389,7 @@ static int read_string(const ReadTarget *target)
 static const char *scalar_text(const ReadTarget *target, char *buffer, size_t size)
 {
         SchemaType type = target->row->type;
-        bool quantity = type == SCHEMA_DURATION || type == SCHEMA_SIZE;
+        bool quantity = type == SCHEMA_DURATION || type == SCHEMA_SIZE || type == SCHEMA_PERCENT;
         bool number = type == SCHEMA_UINT || type == SCHEMA_UINT64 || type == SCHEMA_INT;
 
         switch (config_setting_type(target->setting)) {

@@ -308,16 +308,63 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
           .minimum = MIB,
           .maximum = 64 * TIB,
           .fallback = "0",
-          .help = "A worker whose processes together hold more memory is killed. Looked at once a "
-                  "second. 0: no limit." },
+          .help = "Memory of a worker's processes together. With cgroups the kernel holds it, page "
+                  "cache included, and a worker that needs more is killed as a whole, out of "
+                  "memory. "
+                  "Without, their resident memory is looked at once a second, and a worker that "
+                  "has "
+                  "more is ended. 0: no limit." },
+        { .key = "limits.memory_high",
+          .type = SCHEMA_SIZE,
+          .change = SCHEMA_LIVE,
+          .flags = SCHEMA_ZERO,
+          .offset = POOL(limits.memory_high),
+          .minimum = MIB,
+          .maximum = 64 * TIB,
+          .fallback = "0",
+          .help = "From this much memory on a worker is slowed down, and the kernel takes back "
+                  "what "
+                  "it can. Needs cgroups. 0: no limit." },
+        { .key = "limits.swap",
+          .type = SCHEMA_SIZE,
+          .change = SCHEMA_LIVE,
+          .flags = SCHEMA_INFINITY,
+          .offset = POOL(limits.swap),
+          .maximum = 64 * TIB,
+          .fallback = "infinity",
+          .help = "Swap of a worker's processes together, beside *limits.memory*. 0: none, so that "
+                  "the limit on memory is felt at once. Needs cgroups." },
         { .key = "limits.processes",
           .type = SCHEMA_UINT64,
-          .change = SCHEMA_RESTART,
+          .change = SCHEMA_LIVE,
           .offset = POOL(limits.processes),
           .maximum = 4194304,
           .fallback = "0",
-          .help = "Processes and threads of one worker. Enforced only where the daemon has cgroups "
-                  "of its own; *yardctl status* says so. 0: no limit." },
+          .help = "Processes and threads of a worker. What is over is refused to it, and logged "
+                  "once. Needs cgroups. 0: no limit." },
+        { .key = "limits.cpu_quota",
+          .type = SCHEMA_PERCENT,
+          .change = SCHEMA_LIVE,
+          .flags = SCHEMA_ZERO,
+          .offset = POOL(limits.cpu_quota),
+          .minimum = 1,
+          .maximum = 1000000,
+          .fallback = "0",
+          .help = "CPU time of a worker's processes together, at most, as a share of one CPU: "
+                  "\"50%\" is half of one, \"200%\" two. Counted in tenths of a second. Needs "
+                  "cgroups. 0: no limit." },
+        { .key = "limits.cpu_weight",
+          .type = SCHEMA_UINT,
+          .change = SCHEMA_LIVE,
+          .flags = SCHEMA_ZERO,
+          .offset = POOL(limits.cpu_weight),
+          .minimum = 1,
+          .maximum = 10000,
+          .fallback = "0",
+          .help = "The pool's share of CPUs that are too few for all pools: one with 200 gets "
+                  "twice "
+                  "of what one with 100 gets, however many workers they have. The daemon itself "
+                  "has 1000. Needs cgroups. 0: 100." },
         { .key = "limits.open_files",
           .type = SCHEMA_UINT64,
           .change = SCHEMA_RESTART,

@@ -5,5 +5,5 @@
 
 #include "config/schema.h"
 
-#define SCHEMA_POOL_ROWS 43
+#define SCHEMA_POOL_ROWS 47
 extern const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS];

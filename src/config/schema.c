@@ -150,6 +150,7 @@ const char *schema_type_to_string(SchemaType type)
                 [SCHEMA_BOOL] = "true or false",
                 [SCHEMA_DURATION] = "duration",
                 [SCHEMA_SIZE] = "size",
+                [SCHEMA_PERCENT] = "percentage",
                 [SCHEMA_RATE] = "rate",
                 [SCHEMA_ENUM] = "word",
                 [SCHEMA_INTS] = "list of numbers",

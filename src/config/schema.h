@@ -26,7 +26,8 @@ typedef enum SchemaType {
         SCHEMA_INT,         /* int */
         SCHEMA_BOOL,        /* bool */
         SCHEMA_DURATION,    /* usec_t */
-        SCHEMA_SIZE,        /* uint64_t */
+        SCHEMA_SIZE,        /* uint64_t; UINT64_MAX: infinity */
+        SCHEMA_PERCENT,     /* unsigned */
         SCHEMA_RATE,        /* uint64_t count, and usec_t interval right behind it */
         SCHEMA_ENUM,        /* int (any enum), an index into names */
         SCHEMA_INTS,        /* int *, and size_t right behind it */
@@ -69,7 +70,7 @@ typedef enum SchemaChange {
 
 enum {
         SCHEMA_REQUIRED = 1 << 0, /* no default: must be set */
-        SCHEMA_INFINITY = 1 << 1, /* DURATION: "infinity" is allowed */
+        SCHEMA_INFINITY = 1 << 1, /* DURATION, SIZE: "infinity" is allowed */
         SCHEMA_ZERO = 1 << 2,     /* 0 is allowed beside the range, and switches the thing off */
         SCHEMA_SECRET = 1 << 3,   /* the file it names must not be readable by others */
         SCHEMA_NOT_EMPTY = 1 << 4,

@@ -19,12 +19,41 @@ typedef struct Ints {
         size_t n;
 } Ints;
 
+static const char *format_limit(char *buffer, uint64_t bytes)
+{
+        return bytes == UINT64_MAX ? strcpy(buffer, "infinity") : format_size(buffer, bytes);
+}
+
+/* 0 is no percentage: it stands for none. */
+static const char *format_percent(char *buffer, unsigned value)
+{
+        (void)snprintf(buffer, FORMAT_MAX, value == 0 ? "%u" : "%u%%", value);
+        return buffer;
+}
+
+/* "50%", or the number alone. */
+static int parse_percent(const char *text, uint64_t *ret)
+{
+        size_t length = strlen(text);
+        char number[24];
+
+        if (length > 0 && text[length - 1] == '%')
+                length--;
+        if (length >= sizeof(number))
+                return -ERANGE;
+        memcpy(number, text, length);
+        number[length] = '\0';
+        return parse_uint64(number, ret);
+}
+
 static void format_bound(const SchemaRow *row, uint64_t value, char *buffer)
 {
         if (row->type == SCHEMA_DURATION)
                 (void)format_duration(buffer, value);
         else if (row->type == SCHEMA_SIZE)
-                (void)format_size(buffer, value);
+                (void)format_limit(buffer, value);
+        else if (row->type == SCHEMA_PERCENT)
+                (void)format_percent(buffer, (unsigned)value);
         else
                 (void)snprintf(buffer, FORMAT_MAX, "%" PRId64, (int64_t)value);
 }
@@ -106,19 +135,25 @@ static int parse_quantity(const SchemaRow *row, const char *text, uint64_t *ret,
                 [SCHEMA_UINT64] = "a whole number, like 4",
                 [SCHEMA_DURATION] = "a duration, like \"500ms\", \"30s\", \"5m\", \"1h\" or \"1d\"",
                 [SCHEMA_SIZE] = "a size, like \"64K\", \"512M\" or \"1G\"",
+                [SCHEMA_PERCENT] = "a percentage, like \"50%\"",
         };
         uint64_t value = 0;
-        int r;
+        int r = 0;
 
         if (row->type == SCHEMA_DURATION)
                 r = parse_duration(text, &value);
+        else if (row->type == SCHEMA_SIZE && streq(text, "infinity"))
+                value = UINT64_MAX;
         else if (row->type == SCHEMA_SIZE)
                 r = parse_size(text, &value);
+        else if (row->type == SCHEMA_PERCENT)
+                r = parse_percent(text, &value);
         else
                 r = parse_uint64(text, &value);
 
         bool negative = text[0] == '-' && text[1] && !text[1 + strspn(text + 1, "0123456789")];
-        bool infinite = row->type == SCHEMA_DURATION && value == USEC_INFINITY;
+        bool infinite = (row->type == SCHEMA_DURATION && value == USEC_INFINITY) ||
+                        (row->type == SCHEMA_SIZE && value == UINT64_MAX);
         if (r == -ERANGE || (r < 0 && negative))
                 return refuse_range(row, text, ret_message);
         if (r < 0)
@@ -249,6 +284,7 @@ int value_set_text(const SchemaRow *row, void *object, const char *text, char **
         case SCHEMA_STRINGS:
                 return set_strings(row, object, text, ret_message);
         case SCHEMA_UINT:
+        case SCHEMA_PERCENT:
                 r = parse_quantity(row, text, &quantity, ret_message);
                 if (r == 0)
                         *(unsigned *)member = quantity;
@@ -330,6 +366,7 @@ static size_t plain_size(SchemaType type)
 {
         switch (type) {
         case SCHEMA_UINT:
+        case SCHEMA_PERCENT:
         case SCHEMA_INT:
         case SCHEMA_ENUM:
                 return sizeof(int);
@@ -490,7 +527,9 @@ int value_append_json(const SchemaRow *row, const void *object, Buffer *buffer)
         case SCHEMA_DURATION:
                 return append_text(buffer, format_duration(text, *(const usec_t *)member));
         case SCHEMA_SIZE:
-                return append_text(buffer, format_size(text, *(const uint64_t *)member));
+                return append_text(buffer, format_limit(text, *(const uint64_t *)member));
+        case SCHEMA_PERCENT:
+                return append_text(buffer, format_percent(text, *(const unsigned *)member));
         case SCHEMA_RATE: {
                 const Rate *rate = member;
                 return append_text(buffer, rate->count == 0 ? "none"

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/own-unit.h"
 #include "base/strv.h"
+#include "control/describe-cgroup.h"
 #include "control/object.h"
 
 static usec_t age(usec_t now, usec_t then)
@@ -96,16 +97,6 @@ static json_object *describe_error(int64_t msec, const char *message, const char
         return object_take(&object);
 }
 
-static json_object *describe_unenforced(const ConfigPool *config)
-{
-        json_object *array = json_object_new_array();
-
-        /* RLIMIT_NPROC counts all of the user's processes, so it is not used */
-        if (config->limits.processes > 0)
-                array_add(&array, json_object_new_string("processes"));
-        return array;
-}
-
 static void add_counters(Object *object, const PoolStats *stats)
 {
         const PoolCounters *n = &stats->total;
@@ -140,7 +131,7 @@ static json_object *describe_pool_at_server(const ConfigPool *config,
         return object_take(&object);
 }
 
-static json_object *describe_pool(const Pool *pool)
+static json_object *describe_pool(const Manager *manager, const Pool *pool)
 {
         OBJECT_CLEANUP Object object = object_new();
         const ConfigPool *config = pool_config(pool);
@@ -169,7 +160,9 @@ static json_object *describe_pool(const Pool *pool)
                 object_add(&object, "server", describe_pool_at_server(config, &figures.server));
         object_add_uint(&object, "runP50Usec", figures.run_p50_usec);
         object_add_uint(&object, "runP99Usec", figures.run_p99_usec);
-        object_add(&object, "unenforced", describe_unenforced(config));
+        object_add(&object, "unenforced",
+                   describe_unenforced(config, cgroups_controllers(manager_cgroups(manager))));
+        describe_pool_cgroup(&object, manager_cgroups(manager), config->name);
         if (stats->error_msec > 0)
                 object_add(&object, "lastError",
                            describe_error(stats->error_msec, stats->error, stats->error_remedy));
@@ -183,9 +176,9 @@ json_object *describe_pools(const Manager *manager)
         json_object *array = json_object_new_array();
 
         for (size_t i = 0; i < manager_n_pools(manager); i++)
-                array_add(&array, describe_pool(manager_pool(manager, i)));
+                array_add(&array, describe_pool(manager, manager_pool(manager, i)));
         for (size_t i = 0; i < manager_n_retiring(manager); i++)
-                array_add(&array, describe_pool(manager_retiring(manager, i)));
+                array_add(&array, describe_pool(manager, manager_retiring(manager, i)));
         return array;
 }
 
@@ -384,10 +377,14 @@ static json_object *describe_worker(const Pool *pool, const PoolWorkerStatus *wo
         object_add_string(&object, "statusText", status.status_text);
         if (status.memory_bytes > 0)
                 object_add_uint(&object, "memoryBytes", status.memory_bytes);
+        if (status.cgroup)
+                object_add(&object, "cgroup", describe_cgroup(status.cgroup));
         object_add_uint(&object, "processed", status.n_done_total);
         object_add_int(&object, "restarts", status.n_starts > 0 ? status.n_starts - 1 : 0);
         if (status.last_exit_msec > 0) {
                 object_add_string(&object, "lastExit", status.last_exit.text);
+                object_add_string(&object, "lastExitCause",
+                                  worker_exit_cause_to_string(status.last_exit.cause));
                 object_add_int(&object, "lastExitTime", status.last_exit_msec);
         }
         return object_take(&object);
@@ -480,6 +477,7 @@ json_object *describe_status(const Manager *manager)
         object_add_string(&object, "configProblem", manager_config_problem(manager));
         object_add(&object, "pools", describe_pools(manager));
         object_add(&object, "sources", describe_sources(manager));
+        object_add(&object, "cgroups", describe_cgroups(manager_cgroups(manager)));
         object_add(&object, "unserved", unserved);
         object_add_uint(&object, "eventsDropped", manager_n_events_dropped(manager));
         object_add(&object, "log", describe_log());

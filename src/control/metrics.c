@@ -3,6 +3,7 @@
 #include "control/metrics.h"
 
 #include <stdio.h>
+#include "base/cgroup.h"
 #include "build-config.h"
 #include "control/describe.h"
 
@@ -14,14 +15,19 @@ typedef struct Sample {
         PoolCounters n;
         Source *source;
         SourceStatus status;
-        OutboxStatus outbox; /* of a server */
+        OutboxStatus outbox;  /* of a server */
+        CgroupFigures cgroup; /* of a pool */
+        bool has_cgroup;
+        WorkerExitCause cause; /* of which this is the sample */
 } Sample;
 
-/* SERVER: the sources that are one; POOL_SERVER: the pools on them. */
+/* SERVER: the sources that are one; POOL_SERVER: the pools on them; POOL_CGROUP: those with one. */
 typedef enum Scope {
         SCOPE_DAEMON,
         SCOPE_POOL,
         SCOPE_POOL_SERVER,
+        SCOPE_POOL_CGROUP,
+        SCOPE_POOL_CAUSE, /* a sample for each cause of an exit */
         SCOPE_SOURCE,
         SCOPE_SERVER,
 } Scope;
@@ -70,6 +76,11 @@ DEFINE_GETTER(pool_starts, s->n.n_starts)
 DEFINE_GETTER(pool_error_ratio, pool_stats_error_rate(pool_stats(s->pool)))
 DEFINE_GETTER(pool_queued, s->figures.n_queued)
 DEFINE_GETTER(pool_oldest, SECONDS(s->figures.oldest_age_usec))
+DEFINE_GETTER(pool_exits, s->n.n_exits[s->cause])
+DEFINE_GETTER(pool_memory, s->cgroup.memory_bytes)
+DEFINE_GETTER(pool_memory_peak, s->cgroup.memory_peak_bytes)
+DEFINE_GETTER(pool_cpu, SECONDS(s->cgroup.cpu_usec))
+DEFINE_GETTER(pool_processes, s->cgroup.n_processes)
 DEFINE_GETTER(pool_run_p50, SECONDS(s->figures.run_p50_usec))
 DEFINE_GETTER(pool_run_p99, SECONDS(s->figures.run_p99_usec))
 
@@ -131,6 +142,11 @@ static const Family families[] = {
         { "pool_tasks_handed_back_total", "counter", "Tasks handed back without an execution", SCOPE_POOL, get_pool_handed_back },
         { "pool_worker_crashes_total", "counter", "Workers that ended by themselves or had to be killed", SCOPE_POOL, get_pool_crashes },
         { "pool_worker_starts_total", "counter", "Workers started", SCOPE_POOL, get_pool_starts },
+        { "pool_worker_exits_total", "counter", "Processes of workers that ended, by cause; of per-task commands only those that were killed", SCOPE_POOL_CAUSE, get_pool_exits },
+        { "pool_memory_bytes", "gauge", "Memory of the pool's workers, page cache included", SCOPE_POOL_CGROUP, get_pool_memory },
+        { "pool_memory_peak_bytes", "gauge", "The most it has been", SCOPE_POOL_CGROUP, get_pool_memory_peak },
+        { "pool_cpu_seconds_total", "counter", "CPU time of the pool's workers", SCOPE_POOL_CGROUP, get_pool_cpu },
+        { "pool_processes", "gauge", "Processes and threads of the pool's workers", SCOPE_POOL_CGROUP, get_pool_processes },
         { "pool_error_ratio", "gauge", "Failed executions among the last 100", SCOPE_POOL, get_pool_error_ratio },
         { "pool_queued_tasks", "gauge", "Tasks that wait at the source for this pool", SCOPE_POOL, get_pool_queued },
         { "pool_oldest_task_age_seconds", "gauge", "How long the oldest due task has waited", SCOPE_POOL, get_pool_oldest },
@@ -188,6 +204,8 @@ static int append_labels(Buffer *buffer, const Family *family, const Sample *sam
         switch (family->scope) {
         case SCOPE_POOL:
         case SCOPE_POOL_SERVER:
+        case SCOPE_POOL_CGROUP:
+        case SCOPE_POOL_CAUSE:
                 key = "pool";
                 value = pool_name(sample->pool);
                 break;
@@ -205,6 +223,9 @@ static int append_labels(Buffer *buffer, const Family *family, const Sample *sam
         r = buffer_appendf(buffer, "{%s=\"", key);
         if (r >= 0)
                 r = append_label(buffer, value);
+        if (r >= 0 && family->scope == SCOPE_POOL_CAUSE)
+                r = buffer_appendf(buffer, "\",cause=\"%s",
+                                   worker_exit_cause_to_string(sample->cause));
         return r < 0 ? r : buffer_append_string(buffer, "\"}");
 }
 
@@ -223,6 +244,8 @@ static bool is_of(const Family *family, const Sample *sample)
         switch (family->scope) {
         case SCOPE_POOL_SERVER:
                 return sample->figures.has_server;
+        case SCOPE_POOL_CGROUP:
+                return sample->has_cgroup;
         case SCOPE_SERVER:
                 return source_type(sample->source) == SOURCE_CONDUCTOR;
         default:
@@ -230,13 +253,30 @@ static bool is_of(const Family *family, const Sample *sample)
         }
 }
 
-/* Families of servers are left out where there is none. */
+static bool is_optional(Scope scope)
+{
+        return scope == SCOPE_SERVER || scope == SCOPE_POOL_SERVER || scope == SCOPE_POOL_CGROUP;
+}
+
+/* Families of servers and cgroups are left out where there is none. */
 static bool has_samples(const Family *family, const Sample *samples, size_t n)
 {
         for (size_t i = 0; i < n; i++)
                 if (is_of(family, &samples[i]))
                         return true;
-        return family->scope != SCOPE_SERVER && family->scope != SCOPE_POOL_SERVER;
+        return !is_optional(family->scope);
+}
+
+static int append_causes(Buffer *buffer, const Family *family, const Sample *pool)
+{
+        Sample sample = *pool;
+        int r = 0;
+
+        for (int cause = 0; cause < _WORKER_EXIT_CAUSE_MAX && r >= 0; cause++) {
+                sample.cause = (WorkerExitCause)cause;
+                r = append_sample(buffer, family, &sample);
+        }
+        return r;
 }
 
 static int append_family(Buffer *buffer, const Family *family, const Sample *samples, size_t n)
@@ -248,9 +288,23 @@ static int append_family(Buffer *buffer, const Family *family, const Sample *sam
         r = buffer_appendf(buffer, "# HELP yardmaster_%s %s\n# TYPE yardmaster_%s %s\n",
                            family->name, family->help, family->name, family->type);
         for (size_t i = 0; i < n && r >= 0; i++)
-                if (is_of(family, &samples[i]))
+                if (family->scope == SCOPE_POOL_CAUSE)
+                        r = append_causes(buffer, family, &samples[i]);
+                else if (is_of(family, &samples[i]))
                         r = append_sample(buffer, family, &samples[i]);
         return r;
+}
+
+static void sample_cgroup(Sample *sample)
+{
+        const Cgroups *cgroups = manager_cgroups(sample->manager);
+        char path[CGROUP_PATH_SIZE];
+
+        if (cgroups_controllers(cgroups) != CGROUP_ALL ||
+            cgroups_pool_path(cgroups, pool_name(sample->pool), path) < 0)
+                return;
+        cgroup_read_figures(path, &sample->cgroup);
+        sample->has_cgroup = sample->cgroup.cpu_usec != CGROUP_MAX;
 }
 
 static Sample *sample_pools(const Manager *manager, size_t *ret_n)
@@ -263,6 +317,7 @@ static Sample *sample_pools(const Manager *manager, size_t *ret_n)
                 samples[i].pool = manager_pool(manager, i);
                 pool_figures(samples[i].pool, &samples[i].figures);
                 samples[i].n = pool_stats(samples[i].pool)->total;
+                sample_cgroup(&samples[i]);
         }
         *ret_n = n;
         return samples;
@@ -304,6 +359,8 @@ int metrics_append(Buffer *buffer, const Manager *manager)
                         break;
                 case SCOPE_POOL:
                 case SCOPE_POOL_SERVER:
+                case SCOPE_POOL_CGROUP:
+                case SCOPE_POOL_CAUSE:
                         r = append_family(buffer, family, pools, n_pools);
                         break;
                 case SCOPE_SOURCE:

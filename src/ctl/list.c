@@ -32,6 +32,11 @@ const Option pool_list_options[] = {
         [_POOLS_MAX] = {},
 };
 
+const Option worker_list_options[] = {
+        [POOLS_OUTPUT] = { "output", "FORMAT", "wide: also what their cgroups count" },
+        [_POOLS_MAX] = {},
+};
+
 /* Tables are made for 80 columns, as long as names are short: what does not fit is in the details
  * (status POOL, task show) and in --json. */
 
@@ -154,9 +159,15 @@ enum {
         WORKER_DONE,
         WORKER_RESTARTS,
         _WORKER_MAX,
+        WORKER_CGROUP_MEMORY = _WORKER_MAX,
+        WORKER_PEAK,
+        WORKER_CPU,
+        WORKER_PROCESSES,
+        WORKER_EXIT,
+        _WORKER_WIDE_MAX,
 };
 
-static const Column worker_columns[_WORKER_MAX] = {
+static const Column worker_columns[_WORKER_WIDE_MAX] = {
         [WORKER_NAME] = { "WORKER", 0 },
         [WORKER_STATE] = { "STATE", 0 },
         [WORKER_PID] = { "PID", COLUMN_RIGHT },
@@ -167,6 +178,11 @@ static const Column worker_columns[_WORKER_MAX] = {
         [WORKER_MEMORY] = { "MEMORY", COLUMN_RIGHT },
         [WORKER_DONE] = { "DONE", COLUMN_RIGHT },
         [WORKER_RESTARTS] = { "RESTARTS", COLUMN_RIGHT },
+        [WORKER_CGROUP_MEMORY] = { "CGROUP", COLUMN_RIGHT },
+        [WORKER_PEAK] = { "PEAK", COLUMN_RIGHT },
+        [WORKER_CPU] = { "CPU", COLUMN_RIGHT },
+        [WORKER_PROCESSES] = { "PROCS", COLUMN_RIGHT },
+        [WORKER_EXIT] = { "EXIT", 0 },
 };
 
 static void add_worker(Table *table, Slice worker)
@@ -190,6 +206,18 @@ static void add_worker(Table *table, Slice worker)
         table_cell(table, WORKER_MEMORY, member_bytes(worker, "memoryBytes"));
         table_cell(table, WORKER_DONE, member_count(worker, "processed"));
         table_cell(table, WORKER_RESTARTS, member_count(worker, "restarts"));
+}
+
+static void add_worker_wide(Table *table, Slice worker)
+{
+        Slice cgroup = member_object(worker, "cgroup");
+
+        add_worker(table, worker);
+        table_cell(table, WORKER_CGROUP_MEMORY, member_bytes(cgroup, "memoryBytes"));
+        table_cell(table, WORKER_PEAK, member_bytes(cgroup, "memoryPeakBytes"));
+        table_cell(table, WORKER_CPU, member_span(cgroup, "cpuUsec"));
+        table_cell(table, WORKER_PROCESSES, member_count(cgroup, "processes"));
+        table_cell(table, WORKER_EXIT, member_text(worker, "lastExitCause"));
 }
 
 ExitCode print_workers(const Ctl *ctl, Slice workers)
@@ -360,20 +388,31 @@ static void add_task(Table *table, Slice task)
         table_cell(table, TASK_NOTE, note);
 }
 
-ExitCode verb_list_pools(Ctl *ctl, const Arguments *arguments)
+static ExitCode take_output(const Arguments *arguments, bool *ret_wide)
 {
         const char *output = arguments->options[POOLS_OUTPUT];
-        ExitCode code;
-        Slice reply;
 
+        *ret_wide = output;
         if (output && !streq(output, "wide"))
                 return ctl_fail(EXIT_USAGE, "-o %s: only wide is known (and --json)", output);
+        return EXIT_DONE;
+}
+
+ExitCode verb_list_pools(Ctl *ctl, const Arguments *arguments)
+{
+        ExitCode code;
+        Slice reply;
+        bool wide;
+
+        code = take_output(arguments, &wide);
+        if (code != EXIT_DONE)
+                return code;
         code = ctl_call(ctl, "ListPools", NULL, &reply);
         if (code != EXIT_DONE)
                 return code;
         if (ctl->json)
                 return ctl_print_json(reply);
-        if (!output)
+        if (!wide)
                 return print_pools(ctl, member_array(reply, "pools"));
         return print_rows(ctl, pool_columns, _POOL_WIDE_MAX, add_pool_wide,
                           member_array(reply, "pools"), ctl->legend);
@@ -384,14 +423,22 @@ ExitCode verb_list_workers(Ctl *ctl, const Arguments *arguments)
         ExitCode code;
         Object params;
         Slice reply;
+        bool wide;
 
+        code = take_output(arguments, &wide);
+        if (code != EXIT_DONE)
+                return code;
         object_init(&params);
         object_string(&params, "pool", arguments->n_words > 0 ? arguments->words[0] : NULL);
         code = ctl_call(ctl, "ListWorkers", &params, &reply);
         if (code != EXIT_DONE)
                 return code;
-        return ctl->json ? ctl_print_json(reply)
-                         : print_workers(ctl, member_array(reply, "workers"));
+        if (ctl->json)
+                return ctl_print_json(reply);
+        if (!wide)
+                return print_workers(ctl, member_array(reply, "workers"));
+        return print_rows(ctl, worker_columns, _WORKER_WIDE_MAX, add_worker_wide,
+                          member_array(reply, "workers"), ctl->legend);
 }
 
 ExitCode verb_list_sources(Ctl *ctl, const Arguments *arguments)

@@ -64,6 +64,27 @@ static void print_headline(const Ctl *ctl, Slice status)
         (void)printf("%s (loaded %s)\n", config ?: "-", loaded ?: "-");
 }
 
+/* Whether the kernel holds the limits of workers, and if not, why. */
+static void print_cgroups(const Ctl *ctl, Slice status)
+{
+        Slice cgroups = member_object(status, "cgroups");
+        _cleanup_free_ char *controllers = member_list(cgroups, "controllers");
+        _cleanup_free_ char *reason = member_text(cgroups, "reason");
+        _cleanup_free_ char *error = member_text(cgroups, "error");
+        _cleanup_free_ char *remedy = member_text(cgroups, "remedy");
+
+        if (!member_is_set(status, "cgroups"))
+                return;
+        print_label("Limits");
+        if (member_true(cgroups, "used")) {
+                (void)printf("by cgroups (%s)\n", controllers ?: "-");
+                return;
+        }
+        (void)printf("without cgroups: %s%s%s\n", reason ?: "-", error ? ": " : "", error ?: "");
+        if (remedy)
+                (void)printf("    %s %s\n", ctl->unicode ? "→" : "->", remedy);
+}
+
 /* " (3 delayed)", or nothing. */
 static const char *delayed_text(Slice object, char *text, size_t size)
 {
@@ -232,6 +253,7 @@ static ExitCode status_all(Ctl *ctl)
         if (ctl->json)
                 return ctl_print_json(status);
         print_headline(ctl, status);
+        print_cgroups(ctl, status);
         print_sources(ctl, status);
         pools = member_array(status, "pools");
         (void)printf("\n");
@@ -295,6 +317,25 @@ static void print_pool_at_server(Slice pool)
         print_line("Polls fail", member_text(server, "problem"));
 }
 
+/* "Cgroup  12M now, 40M at most, 1.2s CPU, 3 processes" */
+static void print_cgroup(Slice object)
+{
+        Slice cgroup = member_object(object, "cgroup");
+        _cleanup_free_ char *memory = member_bytes(cgroup, "memoryBytes");
+        _cleanup_free_ char *peak = member_bytes(cgroup, "memoryPeakBytes");
+        _cleanup_free_ char *cpu = member_span(cgroup, "cpuUsec");
+        _cleanup_free_ char *throttled = member_span(cgroup, "throttledUsec");
+
+        if (!member_is_set(object, "cgroup"))
+                return;
+        print_label("Cgroup");
+        (void)printf("%s memory with cache, %s at most, %s CPU", memory ?: "-", peak ?: "-",
+                     cpu ?: "-");
+        if (throttled)
+                (void)printf(" (held back for %s)", throttled);
+        (void)printf(", %lld processes\n", (long long)member_integer(cgroup, "processes"));
+}
+
 static void print_pool(const Ctl *ctl, Slice pool)
 {
         _cleanup_free_ char *name = member_text(pool, "name");
@@ -328,6 +369,7 @@ static void print_pool(const Ctl *ctl, Slice pool)
         print_pool_counts(pool);
         if (member_is_set(pool, "server"))
                 print_pool_at_server(pool);
+        print_cgroup(pool);
         print_line("Unenforced", member_list(pool, "unenforced"));
         if (member_is_set(pool, "lastError")) {
                 (void)printf("\nLast error\n");
@@ -437,6 +479,7 @@ static void print_worker(const Ctl *ctl, Slice worker)
                 (void)printf("pid %lld, up %s, %s\n", (long long)member_integer(worker, "pid"),
                              age ?: "-", memory ?: "-");
         }
+        print_cgroup(worker);
         print_label("Heartbeat");
         print_ago(heartbeat, "none");
         print_line("Status", member_text(worker, "statusText"));

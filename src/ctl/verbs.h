@@ -57,6 +57,7 @@ enum {
         _FILTER_MAX,
 };
 extern const Option pool_list_options[];
+extern const Option worker_list_options[];
 extern const Option list_options[];
 extern const Option outbox_list_options[];
 extern const Option outbox_change_options[];

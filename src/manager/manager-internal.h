@@ -23,6 +23,8 @@ struct Manager {
         StateDir state_dir;
         char **environment; /* of workers */
         char *runner_path;
+        char *launcher_path;
+        Cgroups *cgroups;
 
         Storage *storage;
         Spawner *spawner;

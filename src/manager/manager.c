@@ -193,12 +193,45 @@ static int add_signals(Manager *manager)
 
 /* Life */
 
+static int find_program(const char *variable, const char *installed, char **ret)
+{
+        const char *path = getenv(variable);
+
+        *ret = strdup(path && path[0] == '/' ? path : installed);
+        return *ret ? 0 : -ENOMEM;
+}
+
 int manager_find_runner(char **ret)
 {
-        const char *path = getenv("YARDMASTER_RUNNER_PATH");
+        return find_program("YARDMASTER_RUNNER_PATH", YARDMASTER_RUNNER, ret);
+}
 
-        *ret = strdup(path && path[0] == '/' ? path : YARDMASTER_RUNNER);
-        return *ret ? 0 : -ENOMEM;
+int manager_find_launcher(char **ret)
+{
+        return find_program("YARDMASTER_LAUNCHER_PATH", YARDMASTER_LAUNCHER, ret);
+}
+
+/* Without groups everything goes on; status says why. */
+static int take_cgroups(Manager *manager)
+{
+        CgroupObstacle obstacle;
+        int error, r;
+
+        r = cgroups_new(&manager->cgroups, manager->event);
+        if (r < 0)
+                return r;
+        obstacle = cgroups_obstacle(manager->cgroups, &error);
+        if (obstacle == CGROUP_OBSTACLE_ERROR)
+                log_warning_errno(error, "workers get no cgroups, %s: %m",
+                                  cgroup_obstacle_to_string(obstacle));
+        else if (obstacle != CGROUP_OBSTACLE_NONE)
+                log_info("workers get no cgroups: %s", cgroup_obstacle_to_string(obstacle));
+        if (cgroups_n_leftovers(manager->cgroups) > 0)
+                log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_LEFTOVER_KILLED }),
+                          "removed %u cgroups that a dead daemon left behind, with what was in "
+                          "them",
+                          cgroups_n_leftovers(manager->cgroups));
+        return 0;
 }
 
 static int prepare_folders(Manager *manager, char **ret_error)
@@ -222,6 +255,9 @@ static int start_machinery(Manager *manager)
 {
         int r;
 
+        r = take_cgroups(manager);
+        if (r < 0)
+                return r;
         r = storage_new(&manager->storage, manager->event);
         if (r < 0)
                 return r;
@@ -243,6 +279,8 @@ static int start_machinery(Manager *manager)
         if (r < 0)
                 return r;
         r = manager_find_runner(&manager->runner_path);
+        if (r >= 0)
+                r = manager_find_launcher(&manager->launcher_path);
         if (r < 0)
                 return r;
         r = notify_new(&manager->notify, manager->event, everything_turns, manager);
@@ -267,6 +305,8 @@ static void set_contexts(Manager *manager)
                 .instance = manager->state_dir.instance,
                 .environment = manager->environment,
                 .runner_path = manager->runner_path,
+                .launcher_path = manager->launcher_path,
+                .cgroups = manager->cgroups,
         };
         manager->pool_context.event = manager->event;
         manager->pool_context.worker = &manager->worker_context;
@@ -336,10 +376,12 @@ Manager *manager_free(Manager *manager)
         storage_free(manager->storage);
         reaper_free(manager->reaper);
         spawner_free(manager->spawner);
+        cgroups_free(manager->cgroups);
         state_dir_close(&manager->state_dir);
         waiters_deinit(&manager->waiters);
         strv_free(manager->environment);
         free(manager->runner_path);
+        free(manager->launcher_path);
         free(manager->config_problem);
         config_unref(manager->config);
         sd_event_unref(manager->event);
@@ -407,6 +449,11 @@ usec_t manager_stall_usec(const Manager *manager)
 uint64_t manager_n_events_dropped(const Manager *manager)
 {
         return event_hook_n_dropped(manager->hook);
+}
+
+const Cgroups *manager_cgroups(const Manager *manager)
+{
+        return manager->cgroups;
 }
 
 size_t manager_n_pools(const Manager *manager)

@@ -78,6 +78,8 @@ const char *manager_config_problem(const Manager *manager);
 usec_t manager_stall_usec(const Manager *manager);
 uint64_t manager_n_events_dropped(const Manager *manager);
 
+const Cgroups *manager_cgroups(const Manager *manager);
+
 size_t manager_n_pools(const Manager *manager);
 Pool *manager_pool(const Manager *manager, size_t i);
 /* Pools that no longer are as the configuration has them, and drain. */
@@ -115,3 +117,5 @@ Waiters *manager_waiters(Manager *manager);
 /* The path of yardmaster-runner: as installed, or what YARDMASTER_RUNNER_PATH names (an absolute
  * path), so that a daemon that is not installed finds its own. */
 int manager_find_runner(char **ret);
+/* The same for yardmaster-launcher and YARDMASTER_LAUNCHER_PATH. */
+int manager_find_launcher(char **ret);

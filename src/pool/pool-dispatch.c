@@ -335,12 +335,29 @@ static void on_done(Pool *pool, Slot *slot, const WorkerReport *report)
                 pool_recover(pool);
 }
 
+/* Of the process of one task. What it returned by itself is the task's result, and no more. */
+static void note_process_exit(Pool *pool, const char *worker, const WorkerExit *exit)
+{
+        if (exit->cause == WORKER_EXIT_CRASHED && exit->code == CLD_EXITED)
+                return;
+        pool->stats.total.n_exits[exit->cause]++;
+        if (exit->cause == WORKER_EXIT_OOM)
+                log_event(LOG_WARNING,
+                          (&(LogFields){ .pool = pool->config->name,
+                                         .worker = worker,
+                                         .task_id = exit->task_id,
+                                         .message_id = LOG_ID_WORKER_OOM }),
+                          "%s", exit->text);
+}
+
 void pool_on_task(Slot *slot, const WorkerReport *report)
 {
         Pool *pool = slot->pool;
         const char *name = worker_name(slot->worker);
 
         pool->n_running_tasks--;
+        if (report->exit)
+                note_process_exit(pool, name, report->exit);
         switch (report->event) {
         case WORKER_TASK_DONE:
                 slot->n_tasks++;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/clock.h"
+#include "worker/worker.h"
 
 /* How many executions error_rate looks back on, and how many run times the percentiles use. */
 #define POOL_STATS_RESULTS 100
@@ -22,6 +23,7 @@ typedef struct PoolCounters {
         uint64_t n_handed_back;
         uint64_t n_crashes;
         uint64_t n_starts;
+        uint64_t n_exits[_WORKER_EXIT_CAUSE_MAX]; /* of processes, by why they ended */
 } PoolCounters;
 
 typedef struct PoolStats {

@@ -407,6 +407,8 @@ static const char *log_id_of_exit(WorkerExitCause cause)
                 return LOG_ID_WORKER_TIMEOUT;
         case WORKER_EXIT_MEMORY:
                 return LOG_ID_WORKER_MEMORY;
+        case WORKER_EXIT_OOM:
+                return LOG_ID_WORKER_OOM;
         case WORKER_EXIT_PROTOCOL:
                 return LOG_ID_WORKER_PROTOCOL;
         default:
@@ -435,6 +437,7 @@ static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
                   (&(LogFields){ .pool = pool->config->name,
                                  .worker = name,
                                  .pid = pid,
+                                 .task_id = exit->task_id[0] != '\0' ? exit->task_id : NULL,
                                  .message_id = log_id_of_exit(exit->cause) }),
                   "%s; starting again in %.3gs", exit->text, (double)delay / (double)USEC_PER_SEC);
         pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), REMEDY_CRASH);
@@ -467,6 +470,7 @@ static void on_stopped(Slot *slot, const WorkerExit *exit)
 {
         Pool *pool = slot->pool;
 
+        pool->stats.total.n_exits[exit->cause]++;
         switch (exit->cause) {
         case WORKER_EXIT_ASKED:
                 slot->retry_usec = 0;

@@ -331,6 +331,7 @@ Pool *pool_free(Pool *pool)
         if (!pool)
                 return NULL;
         pool_free_slots(pool);
+        cgroups_forget_pool(pool->context->worker->cgroups, pool->base->name);
         if (pool->queue.next)
                 pool_free_tasks(pool);
         if (pool->subscription)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include "base/cgroup.h"
 #include "base/strv.h"
 #include "worker/child.h"
 
@@ -28,6 +29,8 @@ static Child *child_destroy(Child *child)
         (void)config_pool_unref(child->config);
         (void)environment_free(child->environment);
         (void)strv_free(child->arguments);
+        (void)launcher_free(child->launcher);
+        free(child->cgroup);
         free(child);
         return NULL;
 }
@@ -36,6 +39,12 @@ Child *child_free(Child *child)
 {
         if (!child)
                 return NULL;
+        if (child->launching) {
+                /* whoever owns the cgroup kills what may have been born in it */
+                child->launcher = launcher_free(child->launcher);
+                spawn_request_close_fds(&child->request);
+                return child_destroy(child);
+        }
         if (child->spawning) {
                 child->orphaned = true;
                 return NULL;
@@ -54,12 +63,34 @@ void child_set_config(Child *child, ConfigPool *config)
         child->config = config;
 }
 
+int child_set_cgroup(Child *child, const LauncherOptions *options)
+{
+        _cleanup_(launcher_freep) Launcher *launcher = NULL;
+        _cleanup_free_ char *cgroup = NULL;
+        int r;
+
+        if (options) {
+                cgroup = strdup(options->cgroup);
+                if (!cgroup)
+                        return -ENOMEM;
+                r = launcher_new(&launcher, options);
+                if (r < 0)
+                        return r;
+        }
+        (void)launcher_free(child->launcher);
+        free(child->cgroup);
+        child->launcher = TAKE_PTR(launcher);
+        child->cgroup = TAKE_PTR(cgroup);
+        return 0;
+}
+
 static void child_on_exit(ReaperWatch *watch, int code, int value)
 {
         Child *child = watch->userdata;
 
         child->code = code;
         child->value = value;
+        child->last_pid = child->pid;
         child->pid = 0;
         child->callback(child, CHILD_EXITED, child->userdata);
 }
@@ -69,7 +100,7 @@ static void child_on_spawned(SpawnRequest *request)
         Child *child = request->userdata;
         int signal = child->pending_signal;
 
-        child->spawning = false;
+        child->spawning = child->launching = false;
         child->pending_signal = 0;
         if (request->pid > 0) {
                 child->pid = request->pid;
@@ -122,8 +153,12 @@ void child_start(Child *child)
                 .userdata = child,
         };
         child->spawning = true;
+        child->launching = child->launcher;
         child->pending_signal = 0;
-        spawner_post(child->spawner, request);
+        if (child->launcher)
+                launcher_post(child->launcher, request);
+        else
+                spawner_post(child->spawner, request);
 }
 
 void child_signal(Child *child, int signal)
@@ -132,6 +167,8 @@ void child_signal(Child *child, int signal)
                 child->pending_signal = signal;
         if (child->pid <= 0)
                 return;
+        if (signal == SIGKILL && child->cgroup)
+                (void)cgroup_kill(child->cgroup);
         (void)kill(-child->pid, signal);
         if (signal != SIGKILL)
                 (void)kill(-child->pid, SIGCONT);

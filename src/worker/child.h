@@ -8,10 +8,13 @@
  *
  * Owned by its worker, which may free it at any time: while the spawner still has the request, the
  * Child outlives its owner, and the process is killed as soon as its number is known. It therefore
- * owns what the request borrows: environment, arguments and configuration. */
+ * owns what the request borrows: environment, arguments and configuration.
+ *
+ * In a cgroup its processes are started by a launcher that lives there, else by the spawner. */
 
 #include "config/config.h"
 #include "worker/environment.h"
+#include "worker/launcher.h"
 #include "worker/reaper.h"
 #include "worker/spawn.h"
 
@@ -29,6 +32,8 @@ typedef void (*child_callback_t)(Child *child, ChildEvent event, void *userdata)
 struct Child {
         Spawner *spawner;
         Reaper *reaper;
+        Launcher *launcher; /* NULL: no cgroup */
+        char *cgroup;
         child_callback_t callback;
         void *userdata;
 
@@ -39,12 +44,14 @@ struct Child {
 
         SpawnRequest request;
         ReaperWatch watch;
-        pid_t pid; /* 0: none */
-        int code;  /* CLD_EXITED, CLD_KILLED, CLD_DUMPED */
+        pid_t pid;      /* 0: none */
+        pid_t last_pid; /* of the process that ended last */
+        int code;       /* CLD_EXITED, CLD_KILLED, CLD_DUMPED */
         int value;
         int pending_signal; /* asked for while it was being spawned */
         bool spawning;
-        bool orphaned; /* its owner is gone */
+        bool launching; /* spawning, by the launcher */
+        bool orphaned;  /* its owner is gone */
 };
 
 int child_new(Child **ret, Spawner *spawner, Reaper *reaper, child_callback_t callback,
@@ -54,9 +61,12 @@ Child *child_free(Child *child);
 DEFINE_CLEANUP(Child *, child_free);
 
 void child_set_config(Child *child, ConfigPool *config);
+/* Where its next processes are born. options NULL: where the daemon is. */
+int child_set_cgroup(Child *child, const LauncherOptions *options);
 /* Starts a process as config, environment, arguments and the fds in request say. Takes the fds. */
 void child_start(Child *child);
-/* To the whole group; a stopped one is woken so that it can obey. Ignored when nothing runs. */
+/* To the whole group; a stopped one is woken so that it can obey. SIGKILL is for all of its cgroup.
+ * Ignored when nothing runs. */
 void child_signal(Child *child, int signal);
 
 static inline bool child_is_active(const Child *child)

@@ -284,6 +284,7 @@ static void per_task_note_exit(Worker *worker, const HeldTask *held)
 {
         if (worker->child->code == CLD_EXITED && worker->child->value == 0)
                 return;
+        worker->exit_untold = true;
         worker_note_exit(worker, held->fate == FATE_CANCELLED || held->fate == FATE_RETURN
                                          ? WORKER_EXIT_ASKED
                                          : worker_exit_cause(worker));
@@ -305,6 +306,7 @@ static void per_task_on_exited(Worker *worker)
         for (size_t n = 0; n < LAST_STDERR_MAX && per_task_read_errors(worker); n += READ_MIN * 4)
                 ;
         output_log_end(&worker->log);
+        worker_end_tree(worker);
         if (per_task_needs_outcome(worker, held))
                 outcome = per_task_outcome(worker);
         per_task_note_exit(worker, held);

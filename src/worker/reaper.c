@@ -29,6 +29,7 @@ struct Reaper {
         Spawner *spawner;
         char *instance;
         ListLink buckets[N_BUCKETS];
+        ListLink expectations;
 
         pid_t stalled_pid;       /* a zombie that may be a spawn's; 0: none */
         uint64_t stalled_posted; /* it is, or it is none by the time that this many are answered */
@@ -189,6 +190,20 @@ static void reaper_reap(Reaper *reaper, const siginfo_t *info, ReaperWatch *watc
         watch->callback(watch, info->si_code, info->si_status);
 }
 
+/* Whoever expects it makes a watch of it. */
+static ReaperWatch *reaper_resolve(Reaper *reaper, pid_t pid)
+{
+        LIST_FOREACH (link, &reaper->expectations) {
+                ReaperExpectation *expectation = LIST_ENTRY(link, ReaperExpectation, link);
+
+                if (!expectation->knows(expectation, pid))
+                        continue;
+                expectation->resolve(expectation);
+                return reaper_find(reaper, pid);
+        }
+        return NULL;
+}
+
 static void reaper_run(Reaper *reaper)
 {
         bool orphans_died = false;
@@ -201,6 +216,8 @@ static void reaper_run(Reaper *reaper)
                 if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
                         break;
                 watch = reaper_find(reaper, info.si_pid);
+                if (!watch)
+                        watch = reaper_resolve(reaper, info.si_pid);
                 if (!watch && reaper_may_be_spawned(reaper, info.si_pid)) {
                         (void)sd_event_source_set_enabled(reaper->unstalled_source,
                                                           SD_EVENT_ONESHOT);
@@ -268,6 +285,7 @@ int reaper_new(Reaper **ret, sd_event *event, Spawner *spawner, const char *inst
                 return -ENOMEM;
         for (size_t i = 0; i < N_BUCKETS; i++)
                 list_init(&reaper->buckets[i]);
+        list_init(&reaper->expectations);
         reaper->spawner = spawner;
         reaper->instance = strdup(instance);
         if (!reaper->instance)
@@ -308,6 +326,16 @@ void reaper_unwatch(Reaper *reaper, ReaperWatch *watch)
                 return;
         list_remove(&watch->link);
         reaper_arm_sweep(reaper);
+}
+
+void reaper_expect(Reaper *reaper, ReaperExpectation *expectation)
+{
+        list_append(&reaper->expectations, &expectation->link);
+}
+
+void reaper_unexpect(Reaper *reaper, ReaperExpectation *expectation)
+{
+        list_remove(&expectation->link);
 }
 
 int reaper_sweep(Reaper *reaper)

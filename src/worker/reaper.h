@@ -43,6 +43,16 @@ struct ReaperWatch {
         void *userdata;
 };
 
+/* A child that is on its way, and whose pid only its launcher knows. Embedded in its owner. */
+typedef struct ReaperExpectation ReaperExpectation;
+struct ReaperExpectation {
+        ListLink link;
+        /* Whether this dead child is the one; looks, and changes nothing. */
+        bool (*knows)(ReaperExpectation *expectation, pid_t pid);
+        /* It is: watches it, if it is to be watched, and expects it no more. */
+        void (*resolve)(ReaperExpectation *expectation);
+};
+
 /* instance: what this daemon's workers' tokens begin with, before the first slash. SIGCHLD must be
  * blocked in every thread. Call on the main thread: it is the one that orphans come to. spawner
  * outlives the reaper; NULL: none. */
@@ -54,6 +64,9 @@ DEFINE_CLEANUP(Reaper *, reaper_free);
 void reaper_watch(Reaper *reaper, ReaperWatch *watch);
 /* Its exit is reaped silently from now on. */
 void reaper_unwatch(Reaper *reaper, ReaperWatch *watch);
+
+void reaper_expect(Reaper *reaper, ReaperExpectation *expectation);
+void reaper_unexpect(Reaper *reaper, ReaperExpectation *expectation);
 
 /* Kills every process on this machine whose token begins with our instance and that no watch
  * carries, and waits up to a second for them to be gone: at start, what a dead predecessor left.

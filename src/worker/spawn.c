@@ -8,11 +8,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include "base/mailbox.h"
+#include "worker/process-setup.h"
 #include "worker/spawn.h"
-
-/* Between the soft limit on CPU time, whose signal a program may catch to clean up, and the hard
- * one. */
-#define CPU_GRACE_SECONDS 5
 
 /* A child is known to its owner before its exit or its output are looked at, where that can be had
  * for nothing. */
@@ -55,47 +52,6 @@ static _Noreturn void child_fail(Spawner *spawner, const char *step)
         _exit(EXIT_NOT_RUN);
 }
 
-/* A source that lies in the way of another's target is moved up first; one that is its own target
- * only loses its close-on-exec flag. */
-static int child_place_fds(Spawner *spawner, const SpawnRequest *request)
-{
-        int from[] = { request->stdin_fd, request->stdout_fd, request->stderr_fd };
-
-        for (int i = 0; i < 3; i++) {
-                if (from[i] < 0)
-                        from[i] = spawner->null_fd;
-                if (from[i] < 3 && from[i] != i)
-                        from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3);
-                if (from[i] < 0)
-                        return -1;
-        }
-        for (int i = 0; i < 3; i++) {
-                if ((from[i] == i ? fcntl(i, F_SETFD, 0) : dup2(from[i], i)) < 0)
-                        return -1;
-        }
-        return 0;
-}
-
-static int child_limit_open_files(Spawner *spawner, const SpawnRequest *request)
-{
-        struct rlimit limit = { request->open_files, request->open_files };
-
-        if (request->open_files > 0)
-                return setrlimit(RLIMIT_NOFILE, &limit);
-        return spawner->open_files_raised ? setrlimit(RLIMIT_NOFILE, &spawner->open_files) : 0;
-}
-
-static int child_limit_cpu(const SpawnRequest *request)
-{
-        struct rlimit limit;
-
-        if (request->cpu_usec == 0 || request->cpu_usec == USEC_INFINITY)
-                return 0;
-        limit.rlim_cur = (request->cpu_usec - 1) / USEC_PER_SEC + 1;
-        limit.rlim_max = limit.rlim_cur + CPU_GRACE_SECONDS;
-        return setrlimit(RLIMIT_CPU, &limit);
-}
-
 /* Last before exec: a handler of ours must not run here, in the daemon's memory. */
 static int child_reset_signals(Spawner *spawner, const SpawnRequest *request)
 {
@@ -115,20 +71,29 @@ static int child_reset_signals(Spawner *spawner, const SpawnRequest *request)
  * only, no locks, nothing that returns. */
 static _Noreturn void child_run(Spawner *spawner, const SpawnRequest *request)
 {
-        if (setsid() < 0)
-                child_fail(spawner, "setsid");
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-                child_fail(spawner, "prctl");
-        if (getppid() != spawner->daemon_pid)
-                _exit(EXIT_NOT_RUN); /* died before the signal was asked for */
-        if (child_place_fds(spawner, request) < 0)
-                child_fail(spawner, "dup");
-        if (child_limit_open_files(spawner, request) < 0 || child_limit_cpu(request) < 0)
-                child_fail(spawner, "setrlimit");
-        if (request->nice != 0 && setpriority(PRIO_PROCESS, 0, request->nice) < 0)
-                child_fail(spawner, "setpriority");
-        if (request->working_directory && chdir(request->working_directory) < 0)
-                child_fail(spawner, "chdir");
+        const struct rlimit files = { request->open_files, request->open_files };
+        const uint64_t seconds = spawn_cpu_seconds(request);
+        const struct rlimit cpu = { seconds, seconds + SPAWN_CPU_GRACE_SECONDS };
+        ProcessSetup setup = {
+                .parent = spawner->daemon_pid,
+                .fds = { request->stdin_fd, request->stdout_fd, request->stderr_fd },
+                .cpu = seconds > 0 ? &cpu : NULL,
+                .nice = request->nice,
+                .working_directory = request->working_directory,
+        };
+        ProcessStep step;
+
+        for (int i = 0; i < 3; i++) {
+                if (setup.fds[i] < 0)
+                        setup.fds[i] = spawner->null_fd;
+        }
+        if (request->open_files > 0)
+                setup.open_files = &files;
+        else if (spawner->open_files_raised)
+                setup.open_files = &spawner->open_files;
+        step = process_setup(&setup);
+        if (step != PROCESS_DONE)
+                child_fail(spawner, process_step_to_string(step));
         if (child_reset_signals(spawner, request) < 0)
                 child_fail(spawner, "sigprocmask");
         (void)execve(request->path, request->argv, request->environment);
@@ -145,7 +110,14 @@ static __attribute__((noinline)) pid_t spawner_vfork(Spawner *spawner, const Spa
         return pid;
 }
 
-static void request_close_fds(SpawnRequest *request)
+uint64_t spawn_cpu_seconds(const SpawnRequest *request)
+{
+        if (request->cpu_usec == 0 || request->cpu_usec == USEC_INFINITY)
+                return 0;
+        return (request->cpu_usec - 1) / USEC_PER_SEC + 1;
+}
+
+void spawn_request_close_fds(SpawnRequest *request)
 {
         int *fds[] = { &request->stdin_fd, &request->stdout_fd, &request->stderr_fd };
 
@@ -204,7 +176,7 @@ static void *spawner_run(void *userdata)
                                 request_cancel(request);
                         else
                                 spawner_start(spawner, request);
-                        request_close_fds(request);
+                        spawn_request_close_fds(request);
                         mailbox_post(&spawner->answers, link);
                 }
         }
@@ -364,6 +336,11 @@ uint64_t spawner_n_posted(const Spawner *spawner)
 uint64_t spawner_n_answered(const Spawner *spawner)
 {
         return spawner->n_answered;
+}
+
+int spawner_null_fd(const Spawner *spawner)
+{
+        return spawner->null_fd;
 }
 
 int spawner_raise_open_files(Spawner *spawner)

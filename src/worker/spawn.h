@@ -45,6 +45,16 @@ struct SpawnRequest {
         const char *step; /* what failed: "exec", "chdir", "setrlimit", "vfork", … (static text) */
 };
 
+/* Each once: one fd may serve for two. */
+void spawn_request_close_fds(SpawnRequest *request);
+
+/* Between the soft limit on CPU time, whose signal a program may catch to clean up, and the hard
+ * one. */
+#define SPAWN_CPU_GRACE_SECONDS 5
+
+/* The soft one; 0: none. */
+uint64_t spawn_cpu_seconds(const SpawnRequest *request);
+
 /* Also makes the process a subreaper. Blocks nothing in the calling thread. Which signals have to
  * be set back to default in a child is looked up here: set dispositions before. */
 int spawner_new(Spawner **ret, sd_event *event);
@@ -59,6 +69,9 @@ void spawner_post(Spawner *spawner, SpawnRequest *request);
 /* Requests so far, and those of them whose callback has returned; answers come in order. */
 uint64_t spawner_n_posted(const Spawner *spawner);
 uint64_t spawner_n_answered(const Spawner *spawner);
+
+/* /dev/null, to read and to write. */
+int spawner_null_fd(const Spawner *spawner);
 
 /* Lets the daemon itself open as many files as the hard limit allows; children go on to get the
  * soft limit that it had before. Before the first request. 0 or -errno. */

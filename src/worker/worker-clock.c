@@ -66,7 +66,11 @@ uint64_t worker_read_memory(const Worker *worker)
 
 static bool worker_limits_memory(const Worker *worker)
 {
-        return worker->config->limits.memory > 0 && worker->child && worker->child->pid > 0;
+        bool by_kernel =
+                worker->cgroup && (cgroups_controllers(worker->context->cgroups) & CGROUP_MEMORY);
+
+        return worker->config->limits.memory > 0 && !by_kernel && worker->child &&
+               worker->child->pid > 0;
 }
 
 void worker_watch_memory(Worker *worker, usec_t now_usec)

@@ -29,6 +29,7 @@ static void worker_note_doing(Worker *worker)
         (void)snprintf(worker->doing, sizeof(worker->doing), "held task %.48s for %s%s",
                        oldest->task->id,
                        format_span(age, clock_monotonic_usec() - oldest->started_usec), more);
+        (void)snprintf(worker->doing_task, sizeof(worker->doing_task), "%s", oldest->task->id);
 }
 
 void worker_terminate(Worker *worker, WorkerExitCause cause, const char *format, ...)
@@ -184,6 +185,7 @@ void worker_note_exit(Worker *worker, WorkerExitCause cause)
         last->value = worker->child->value;
         last->pid = worker->child->request.pid;
         worker_note_doing(worker);
+        (void)strcpy(last->task_id, worker->doing_task);
         worker_describe_exit(worker, how, sizeof(how));
         (void)snprintf(last->text, sizeof(last->text), "%s%s%s after %s%s%s", worker->why,
                        worker->why[0] != '\0' ? "; " : "", how,
@@ -206,7 +208,8 @@ static void worker_settle_task(Worker *worker, HeldTask *held, WorkerExitCause c
                         exit_to_contract_text(worker->child->code, worker->child->value, how));
         else if (cause == WORKER_EXIT_WATCHDOG)
                 worker_task_failed(worker, held, "worker killed by watchdog: %s", worker->why);
-        else if (cause == WORKER_EXIT_MEMORY || cause == WORKER_EXIT_PROTOCOL)
+        else if (cause == WORKER_EXIT_MEMORY || cause == WORKER_EXIT_OOM ||
+                 cause == WORKER_EXIT_PROTOCOL)
                 worker_task_failed(worker, held, "worker killed: %s", worker->why);
         else
                 worker_task_returned(worker, held, worker->last_exit.text);
@@ -241,7 +244,7 @@ void worker_forget_process(Worker *worker)
         worker->leaving = false;
         worker->kill_cause = _WORKER_EXIT_CAUSE_INVALID;
         worker->why[0] = '\0';
-        worker->doing[0] = '\0';
+        worker->doing[0] = worker->doing_task[0] = '\0';
         worker->memory_usec = USEC_INFINITY;
         free(worker->status_text);
         worker->status_text = NULL;
@@ -250,6 +253,7 @@ void worker_forget_process(Worker *worker)
 void worker_stopped(Worker *worker, const WorkerExit *last)
 {
         worker->mode->release(worker);
+        worker_leave_cgroup(worker);
         worker_forget_process(worker);
         worker_set_state(worker, WORKER_STATE_STOPPED);
         worker_report(worker, &(WorkerReport){ .event = WORKER_STOPPED, .exit = last });

@@ -12,6 +12,7 @@
 #include "worker/child.h"
 #include "worker/notify-socket.h"
 #include "worker/output-log.h"
+#include "worker/worker-cgroup.h"
 #include "worker/worker.h"
 
 /* Longest reason that we write ourselves; the tail of stderr is in it. */
@@ -79,7 +80,9 @@ struct Worker {
         usec_t held_usec; /* since when it holds any */
 
         Child *child;
-        NotifySocket *notify; /* of the slot, made at its first process */
+        WorkerCgroup *cgroup;   /* NULL: none */
+        usec_t forks_told_usec; /* when refused forks were logged last; 0: never */
+        NotifySocket *notify;   /* of the slot, made at its first process */
         OutputLog log;
 
         /* the process */
@@ -93,7 +96,8 @@ struct Worker {
         WorkerExitCause kill_cause; /* _INVALID: not killed for a fault */
         char why[160];              /* with kill_cause */
         char doing[96];             /* what it held when its end began */
-        usec_t memory_usec;         /* next sample */
+        char doing_task[64];
+        usec_t memory_usec; /* next sample */
         char *status_text;
 
         sd_event_source *timer;
@@ -114,6 +118,7 @@ struct Worker {
         unsigned n_starts;
         WorkerExit last_exit;
         int64_t last_exit_msec;
+        bool exit_untold; /* per-task: last_exit goes with the report of its task */
 };
 
 struct WorkerMode {
@@ -146,6 +151,14 @@ void worker_set_state(Worker *worker, WorkerState state);
 void worker_become_ready(Worker *worker);
 /* The slot's notify socket and an environment for the next process. */
 int worker_prepare_child(Worker *worker);
+/* The cgroup of the next process, if there are cgroups: made, and its limits written. */
+int worker_enter_cgroup(Worker *worker);
+void worker_apply_cgroup(Worker *worker);
+/* Its process is gone: what is left of its tree goes, too. */
+void worker_end_tree(Worker *worker);
+void worker_leave_cgroup(Worker *worker);
+/* Whether the kernel killed its process for want of memory: then that is why it ended. */
+void worker_check_oom(Worker *worker);
 /* Logs what the worker did wrong at its interface, counted and thinned. */
 void worker_complain(Worker *worker, const char *format, ...) _printf_(2, 3);
 

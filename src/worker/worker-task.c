@@ -121,6 +121,9 @@ static void worker_task_end(Worker *worker, HeldTask *held, WorkerReport *report
         Task *task = task_ref(held->task);
 
         report->task = task;
+        if (worker->exit_untold)
+                report->exit = &worker->last_exit;
+        worker->exit_untold = false;
         report->run_usec = clock_monotonic_usec() - held->started_usec;
         held_task_release(worker, held);
         worker->mode->advance(worker);

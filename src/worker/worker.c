@@ -24,6 +24,7 @@ static const char *const cause_names[] = {
         [WORKER_EXIT_WATCHDOG] = "watchdog",
         [WORKER_EXIT_TIMEOUT] = "timeout",
         [WORKER_EXIT_MEMORY] = "memory",
+        [WORKER_EXIT_OOM] = "oom",
         [WORKER_EXIT_PROTOCOL] = "protocol",
 };
 static_assert(ELEMENTSOF(cause_names) == _WORKER_EXIT_CAUSE_MAX, "a cause has no name");
@@ -132,6 +133,7 @@ void worker_unpin(Worker *worker)
         if (worker->mode->release)
                 worker->mode->release(worker);
         (void)child_free(worker->child);
+        (void)worker_cgroup_free(worker->cgroup);
         (void)notify_socket_free(worker->notify);
         (void)sd_event_source_disable_unref(worker->timer);
         output_log_deinit(&worker->log);
@@ -229,6 +231,8 @@ static void worker_on_child(Child *child, ChildEvent event, void *userdata)
         Worker *worker = userdata;
 
         worker_pin(worker);
+        if (event == CHILD_EXITED)
+                worker_check_oom(worker);
         worker->mode->on_child(worker, event);
         worker_unpin(worker);
 }
@@ -261,7 +265,8 @@ int worker_prepare_child(Worker *worker)
                 worker->child->environment = TAKE_PTR(environment);
                 child_set_config(worker->child, worker->config);
         }
-        return worker_set_token(worker);
+        r = worker_set_token(worker);
+        return r < 0 ? r : worker_enter_cgroup(worker);
 }
 
 int worker_dispatch(Worker *worker, Task *task)
@@ -353,6 +358,7 @@ void worker_apply(Worker *worker, ConfigPool *config)
         (void)config_pool_ref(config);
         (void)config_pool_unref(worker->config);
         worker->config = config;
+        worker_apply_cgroup(worker);
         worker->log.pool = config->name;
         worker_arm(worker, clock_monotonic_usec());
 }
@@ -391,6 +397,7 @@ void worker_get_status(Worker *worker, WorkerStatus *ret)
                 .started_usec = worker->process_usec,
                 .heartbeat_usec = worker->heartbeat_usec,
                 .memory_bytes = worker_read_memory(worker),
+                .cgroup = worker->cgroup ? worker_cgroup_path(worker->cgroup) : NULL,
                 .status_text = worker->status_text,
                 .n_done = worker->n_done,
                 .n_done_total = worker->n_done_total,

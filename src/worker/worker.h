@@ -19,6 +19,7 @@
 #include <systemd/sd-event.h>
 #include "config/config.h"
 #include "task/task.h"
+#include "worker/cgroups.h"
 #include "worker/reaper.h"
 #include "worker/spawn.h"
 
@@ -55,7 +56,8 @@ typedef enum WorkerExitCause {
         WORKER_EXIT_START_TIMEOUT,
         WORKER_EXIT_WATCHDOG,
         WORKER_EXIT_TIMEOUT,  /* killed because a task did not end */
-        WORKER_EXIT_MEMORY,   /* limits.memory */
+        WORKER_EXIT_MEMORY,   /* limits.memory, without cgroups */
+        WORKER_EXIT_OOM,      /* killed by the kernel, for want of memory */
         WORKER_EXIT_PROTOCOL, /* output over its bound, no reader */
         _WORKER_EXIT_CAUSE_MAX,
         _WORKER_EXIT_CAUSE_INVALID = -EINVAL,
@@ -65,9 +67,10 @@ const char *worker_exit_cause_to_string(WorkerExitCause cause);
 
 typedef struct WorkerExit {
         WorkerExitCause cause;
-        int code;       /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: no process */
-        int value;      /* exit status or signal */
-        pid_t pid;      /* 0: no process */
+        int code;         /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: no process */
+        int value;        /* exit status or signal */
+        pid_t pid;        /* 0: no process */
+        char task_id[64]; /* the oldest task it held; "": none */
         char text[384]; /* for people: "killed by signal 11 (SIGSEGV) after 3.2s, held task …" */
 } WorkerExit;
 
@@ -77,8 +80,8 @@ typedef struct WorkerReport {
         Outcome *outcome; /* TASK_DONE: now the receiver's */
         const char *reason;
         Slice data;
-        const WorkerExit *exit;
-        usec_t run_usec; /* TASK_*: time since dispatch */
+        const WorkerExit *exit; /* STOPPED; TASK_*: its own process ended so, and not well */
+        usec_t run_usec;        /* TASK_*: time since dispatch */
 } WorkerReport;
 
 typedef void (*worker_callback_t)(Worker *worker, const WorkerReport *report, void *userdata);
@@ -88,11 +91,13 @@ typedef struct WorkerContext {
         sd_event *event;
         Spawner *spawner;
         Reaper *reaper;
-        const char *runtime_dir;  /* of the notify sockets */
-        const char *instance;     /* first part of YARDMASTER_WORKER */
-        char *const *environment; /* the daemon's own, minus what systemd gave it */
-        const char *runner_path;  /* yardmaster-runner */
-        uint64_t n_names;         /* 0 at first: makes names of sockets and tokens unique */
+        const char *runtime_dir;   /* of the notify sockets */
+        const char *instance;      /* first part of YARDMASTER_WORKER */
+        char *const *environment;  /* the daemon's own, minus what systemd gave it */
+        const char *runner_path;   /* yardmaster-runner */
+        const char *launcher_path; /* yardmaster-launcher */
+        Cgroups *cgroups;          /* NULL: none */
+        uint64_t n_names;          /* 0 at first: makes names of sockets and tokens unique */
 } WorkerContext;
 
 /* index: n of "pool/n", from 1. Nothing is started. */
@@ -134,6 +139,7 @@ typedef struct WorkerStatus {
         usec_t started_usec;     /* monotonic; 0: not running */
         usec_t heartbeat_usec;   /* last sign of life: any message, progress, WATCHDOG=1 */
         uint64_t memory_bytes;   /* RSS of the tree, read now */
+        const char *cgroup;      /* path of its group; NULL: none */
         const char *status_text; /* STATUS= */
         uint64_t n_done;         /* tasks of this process */
         uint64_t n_done_total;   /* tasks of this slot */

@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "control": BELOW_POOL | {"pool", "manager"},
     "daemon": BELOW_POOL | {"pool", "manager", "control"},
     "handler": set(),
+    "launcher": {"base", "worker/launch-wire.h", "worker/process-setup.h"},
     "runner": {"base", "task", "worker/protocol.h", "handler"},
     "ctl": {"base", "control/wire.h"},
 }
