@@ -33,7 +33,7 @@ const Option pool_list_options[] = {
 };
 
 const Option worker_list_options[] = {
-        [POOLS_OUTPUT] = { "output", "FORMAT", "wide: also what their cgroups count" },
+        [POOLS_OUTPUT] = { "output", "FORMAT", "wide: also what their cgroups count", 'o' },
         [_POOLS_MAX] = {},
 };
 

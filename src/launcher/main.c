@@ -32,16 +32,18 @@ typedef struct Launch {
         volatile int failed; /* the child has said so */
 } Launch;
 
-static void answer(int socket, LaunchEvent event, pid_t pid, int error, ProcessStep step)
+static void answer(const Launch *launch, LaunchEvent event, pid_t pid, int error, ProcessStep step)
 {
+        const LaunchRequest *request = (const LaunchRequest *)launch->bytes;
         const LaunchAnswer bytes = {
                 .event = (int32_t)event,
                 .pid = pid,
                 .error = error,
                 .step = (int32_t)step,
+                .serial = request ? request->serial : 0,
         };
 
-        (void)send(socket, &bytes, sizeof(bytes), MSG_NOSIGNAL);
+        (void)send(launch->socket, &bytes, sizeof(bytes), MSG_NOSIGNAL);
 }
 
 /* Moves this process: the slow part, once, while nobody waits. */
@@ -150,7 +152,7 @@ static int child_run(void *userdata)
         pid_t pid = getpid();
         ProcessStep step;
 
-        answer(launch->socket, LAUNCH_BORN, pid, 0, PROCESS_DONE);
+        answer(launch, LAUNCH_BORN, pid, 0, PROCESS_DONE);
         step = process_setup(&setup);
         if (step == PROCESS_DONE) {
                 if (request->ignore_sigpipe)
@@ -158,7 +160,7 @@ static int child_run(void *userdata)
                 (void)execve(launch->path, launch->arguments, launch->environment);
                 step = PROCESS_EXEC;
         }
-        answer(launch->socket, LAUNCH_FAILED, pid, -errno, step);
+        answer(launch, LAUNCH_FAILED, pid, -errno, step);
         launch->failed = 1;
         _exit(127);
 }
@@ -171,15 +173,15 @@ static void start(Launch *launch)
 
         r = map(launch);
         if (r < 0) {
-                answer(launch->socket, LAUNCH_FAILED, 0, r, PROCESS_LAUNCH);
+                answer(launch, LAUNCH_FAILED, 0, r, PROCESS_LAUNCH);
                 return;
         }
         pid = clone(child_run, stack + STACK_SIZE, CLONE_PARENT | CLONE_VM | CLONE_VFORK | SIGCHLD,
                     launch);
         if (pid < 0)
-                answer(launch->socket, LAUNCH_FAILED, 0, -errno, PROCESS_VFORK);
+                answer(launch, LAUNCH_FAILED, 0, -errno, PROCESS_VFORK);
         else if (!launch->failed)
-                answer(launch->socket, LAUNCH_DONE, pid, 0, PROCESS_DONE);
+                answer(launch, LAUNCH_DONE, pid, 0, PROCESS_DONE);
 }
 
 static void finish(Launch *launch)
@@ -202,14 +204,14 @@ int main(int argc, char *argv[])
         (void)close(null_fd);
         r = enter(argv[1]);
         if (r < 0) {
-                answer(launch.socket, LAUNCH_FAILED, 0, r, PROCESS_CGROUP);
+                answer(&launch, LAUNCH_FAILED, 0, r, PROCESS_CGROUP);
                 return EXIT_FAILURE;
         }
         while ((r = receive(&launch)) != 0) {
                 if (r > 0)
                         start(&launch);
                 else
-                        answer(launch.socket, LAUNCH_FAILED, 0, r, PROCESS_LAUNCH);
+                        answer(&launch, LAUNCH_FAILED, 0, r, PROCESS_LAUNCH);
                 finish(&launch);
         }
         return EXIT_SUCCESS;

@@ -102,6 +102,9 @@ static void child_on_spawned(SpawnRequest *request)
 
         child->spawning = child->launching = false;
         child->pending_signal = 0;
+        /* one process for each start: its launcher has done what it was for */
+        if (child->config->handler.mode != HANDLER_PER_TASK)
+                child->launcher = launcher_free(child->launcher);
         if (request->pid > 0) {
                 child->pid = request->pid;
                 if (child->orphaned) {

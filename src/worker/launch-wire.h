@@ -31,6 +31,7 @@ typedef struct LaunchRequest {
         uint32_t n_arguments;
         uint32_t n_environment;
         uint32_t ignore_sigpipe;
+        uint32_t serial; /* comes back in each answer: one may be late */
 } LaunchRequest;
 
 typedef enum LaunchEvent {
@@ -42,6 +43,7 @@ typedef enum LaunchEvent {
 typedef struct LaunchAnswer {
         int32_t event;
         int32_t pid;
-        int32_t error; /* -errno */
-        int32_t step;  /* ProcessStep */
+        int32_t error;   /* -errno */
+        int32_t step;    /* ProcessStep */
+        uint32_t serial; /* 0: of no request */
 } LaunchAnswer;

@@ -41,10 +41,11 @@ struct Launcher {
         Program *program;
         int socket; /* -EBADF: none runs */
         sd_event_source *source;
-        sd_event_source *failed; /* defer: a request that could not even be sent */
+        sd_event_source *deferred; /* an answer that came when nobody was to be called back */
 
         SpawnRequest *request; /* NULL: none under way */
         ReaperExpectation expectation;
+        uint32_t serial;
         unsigned n_tries;
         pid_t born; /* the request's process, as soon as it has told */
         bool done;  /* it has been started, or not: the request has the answer */
@@ -80,7 +81,7 @@ Launcher *launcher_free(Launcher *launcher)
         if (launcher->request)
                 reaper_unexpect(launcher->reaper, &launcher->expectation);
         launcher_hang_up(launcher);
-        (void)sd_event_source_disable_unref(launcher->failed);
+        (void)sd_event_source_disable_unref(launcher->deferred);
         free(launcher->path);
         free(launcher->procs);
         free(launcher);
@@ -107,7 +108,8 @@ static void launcher_note_failure(Launcher *launcher, int error, ProcessStep ste
 
 static void launcher_take(Launcher *launcher, const LaunchAnswer *answer)
 {
-        if (!launcher->request || launcher->done)
+        if (!launcher->request || launcher->done ||
+            (answer->serial != 0 && answer->serial != launcher->serial))
                 return;
         switch ((LaunchEvent)answer->event) {
         case LAUNCH_BORN:
@@ -181,6 +183,8 @@ static bool launcher_knows(ReaperExpectation *expectation, pid_t pid)
         Launcher *launcher = container_of(expectation, Launcher, expectation);
 
         (void)launcher_read(launcher);
+        if (launcher->done)
+                (void)sd_event_source_set_enabled(launcher->deferred, SD_EVENT_ONESHOT);
         return launcher->born == pid;
 }
 
@@ -271,7 +275,7 @@ static int append_text(Buffer *buffer, const char *text)
         return buffer_append(buffer, text, strlen(text) + 1);
 }
 
-static int request_pack(const SpawnRequest *request, Buffer *buffer)
+static int request_pack(const SpawnRequest *request, uint32_t serial, Buffer *buffer)
 {
         const LaunchRequest header = {
                 .parent = getpid(),
@@ -282,6 +286,7 @@ static int request_pack(const SpawnRequest *request, Buffer *buffer)
                 .n_arguments = (uint32_t)strv_length(request->argv),
                 .n_environment = (uint32_t)strv_length(request->environment),
                 .ignore_sigpipe = request->ignore_sigpipe,
+                .serial = serial,
         };
         int r;
 
@@ -301,14 +306,14 @@ static int request_pack(const SpawnRequest *request, Buffer *buffer)
         return r;
 }
 
-static int request_to_memfd(const SpawnRequest *request)
+static int request_to_memfd(const SpawnRequest *request, uint32_t serial)
 {
         _cleanup_(buffer_deinit) Buffer buffer = BUFFER_NULL(REQUEST_MAX);
         _cleanup_close_ int fd = -EBADF;
         Slice bytes;
         int r;
 
-        r = request_pack(request, &buffer);
+        r = request_pack(request, serial, &buffer);
         if (r < 0)
                 return r == -ENOBUFS ? -E2BIG : r;
         fd = memfd_create("launch", MFD_CLOEXEC);
@@ -320,9 +325,11 @@ static int request_to_memfd(const SpawnRequest *request)
         return TAKE_FD(fd);
 }
 
-static int send_request(int socket, const SpawnRequest *request, int null_fd)
+static int launcher_send_request(Launcher *launcher)
 {
-        _cleanup_close_ int memory = request_to_memfd(request);
+        const SpawnRequest *request = launcher->request;
+        int null_fd = spawner_null_fd(launcher->spawner);
+        _cleanup_close_ int memory = request_to_memfd(request, launcher->serial);
         const int fds[LAUNCH_FDS] = {
                 request->stdin_fd >= 0 ? request->stdin_fd : null_fd,
                 request->stdout_fd >= 0 ? request->stdout_fd : null_fd,
@@ -347,7 +354,7 @@ static int send_request(int socket, const SpawnRequest *request, int null_fd)
         control.header.cmsg_type = SCM_RIGHTS;
         control.header.cmsg_len = CMSG_LEN(sizeof(fds));
         memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
-        return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+        return sendmsg(launcher->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 /* To a program that runs, or to one that reads it when it does. */
@@ -357,12 +364,13 @@ static void launcher_send(Launcher *launcher)
 
         for (;;) {
                 launcher->n_tries++;
+                if (++launcher->serial == 0)
+                        launcher->serial = 1;
                 launcher->born = 0;
                 if (launcher->socket < 0)
                         r = launcher_run(launcher);
                 if (r >= 0)
-                        r = send_request(launcher->socket, launcher->request,
-                                         spawner_null_fd(launcher->spawner));
+                        r = launcher_send_request(launcher);
                 if (r >= 0)
                         return;
                 launcher_hang_up(launcher);
@@ -370,10 +378,10 @@ static void launcher_send(Launcher *launcher)
                         break;
         }
         launcher_note_failure(launcher, r, PROCESS_LAUNCH);
-        (void)sd_event_source_set_enabled(launcher->failed, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_enabled(launcher->deferred, SD_EVENT_ONESHOT);
 }
 
-static int launcher_on_failed(sd_event_source *source, void *userdata)
+static int launcher_on_deferred(sd_event_source *source, void *userdata)
 {
         Launcher *launcher = userdata;
 
@@ -417,15 +425,15 @@ int launcher_new(Launcher **ret, const LauncherOptions *options)
                 launcher->procs = NULL;
         r = !launcher->path || !launcher->procs ? -ENOMEM : 0;
         if (r >= 0)
-                r = sd_event_add_defer(launcher->event, &launcher->failed, launcher_on_failed,
+                r = sd_event_add_defer(launcher->event, &launcher->deferred, launcher_on_deferred,
                                        launcher);
         if (r >= 0)
-                r = sd_event_source_set_enabled(launcher->failed, SD_EVENT_OFF);
+                r = sd_event_source_set_enabled(launcher->deferred, SD_EVENT_OFF);
         if (r < 0) {
                 (void)launcher_free(launcher);
                 return r;
         }
-        (void)sd_event_source_set_description(launcher->failed, "launcher-failed");
+        (void)sd_event_source_set_description(launcher->deferred, "launcher-deferred");
         *ret = launcher;
         return 0;
 }

@@ -55,6 +55,7 @@ struct Subscription {
 typedef struct Fixture {
         sd_event *event;
         PoolContext context;
+        WorkerContext worker_context; /* of no use to these workers */
         Pool *pool;
         ConfigPool *config;
         Subscription subscription;
@@ -312,6 +313,7 @@ static inline void fixture_setup(void)
         ck_assert_int_ge(sd_event_new(&fixture.event), 0);
         fixture.context = (PoolContext){
                 .event = fixture.event,
+                .worker = &fixture.worker_context,
                 .events_wanted = EVENT_SET_ALL,
                 .on_event = on_fixture_event,
                 .on_change = on_fixture_change,
