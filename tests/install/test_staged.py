@@ -19,7 +19,8 @@ import harness  # noqa: E402
 BUILD = os.environ["YARDMASTER_TEST_BUILD"]
 MESON = os.environ["YARDMASTER_TEST_MESON"]
 
-PROGRAMS = {"{bindir}/yardctl", "{bindir}/yardmasterd", "{libexecdir}/yardmaster/yardmaster-runner"}
+PROGRAMS = {"{bindir}/yardctl", "{bindir}/yardmasterd", "{libexecdir}/yardmaster/yardmaster-runner",
+            "{libexecdir}/yardmaster/yardmaster-launcher"}
 EXAMPLES = "{datadir}/yardmaster/examples/"
 EXAMPLE_PROGRAMS = {EXAMPLES + name for name in ("count.py", "file-size.sh", "letters.mjs")}
 EXAMPLE_FILES = {
