@@ -121,7 +121,7 @@ class Methods(Case):
             if line.startswith("#"):
                 described.add(line.split()[2])
                 continue
-            name, labels, value = re.fullmatch(r'([a-z_0-9]+)(?:\{(\w+="[^"]*")\})? (-?[0-9.e+-]+)', line).groups()
+            name, labels, value = re.fullmatch(r'([a-z_0-9]+)(?:\{(\w+="[^"]*"(?:,\w+="[^"]*")*)\})? (-?[0-9.e+-]+)', line).groups()
             self.assertIn(name, described)
             samples[name, labels] = float(value)
         label = 'pool="work"'
@@ -130,6 +130,7 @@ class Methods(Case):
         self.assertEqual(samples["yardmaster_pool_tasks_failed_total", label], 2)
         self.assertEqual(samples["yardmaster_pool_tasks_retried_total", label], 1)
         self.assertEqual(samples["yardmaster_pool_up", label], 1)
+        self.assertEqual(samples["yardmaster_pool_worker_exits_total", label + ',cause="crashed"'], 0)
         self.assertEqual(samples["yardmaster_source_submitted_total", 'source="local"'], 2)
         self.assertGreater(samples["yardmaster_memory_bytes", None], 1_000_000)
 

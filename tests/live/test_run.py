@@ -244,7 +244,7 @@ class Readme(unittest.TestCase):
     def setUp(self):
         self.server = stub.Stub()
         self.addCleanup(self.server.stop)
-        self.command, self.files, self.after = self.blocks(self.server)
+        self.files, self.after, self.command = self.blocks(self.server)
 
     def greet(self):
         self.server.create("hello", 3, input={"name": "Ada"}, expect={"input": {"name": "Ada"}})
