@@ -244,10 +244,10 @@ class Readme(unittest.TestCase):
     def setUp(self):
         self.server = stub.Stub()
         self.addCleanup(self.server.stop)
-        self.files, self.after, self.command = self.blocks(self.server)
+        self.command, self.files, self.after = self.blocks(self.server)
 
     def greet(self):
-        self.server.create("greet", 3, input={"name": "Ada"}, expect={"input": {"name": "Ada"}})
+        self.server.create("hello", 3, input={"name": "Ada"}, expect={"input": {"name": "Ada"}})
         self.server.wait("settled")
 
     def test_one_command(self):
@@ -265,8 +265,8 @@ class Readme(unittest.TestCase):
         with harness.Daemon() as daemon:
             daemon.script("hello", ECHO)
             daemon.write("conf.d/hello.conf", self.files.replace("./hello", daemon.path("hello")))
-            self.assertEqual(daemon.ctl_json("reload")["added"], ["greet"])
-            self.server.create("greet", 3)
+            self.assertEqual(daemon.ctl_json("reload")["added"], ["hello"])
+            self.server.create("hello", 3)
             self.server.wait("settled")
         self.assertEqual(self.server.counts()["COMPLETED"], 3)
 
