@@ -7,6 +7,7 @@
 
 #define LOG_ID_STARTED             "fd6246b9f00346eebf09d597aeb2fcb4"
 #define LOG_ID_CANNOT_START        "958f7c6ef86a4722a25fbff162eb64fb"
+#define LOG_ID_CONFIG_INVALID      "a5c8fd9322e74ca993b0b59dbf626ebd"
 #define LOG_ID_CONFIG_RELOADED     "e892c63e867c4baa9978236b18d38fc4"
 #define LOG_ID_CONFIG_REJECTED     "f57e586119e24fe5a36f31e77122e467"
 #define LOG_ID_DRAIN_BEGUN         "d8409ce97f9c4adba4359b786f5c0945"

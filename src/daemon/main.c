@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include "base/log-ids.h"
 #include "base/log.h"
 #include "base/strv.h"
 #include "build-config.h"
@@ -31,6 +32,15 @@ static int prepare_process(void)
         return 0;
 }
 
+/* A line for people, who find it in the journal by its level too. */
+static void print_finding(int level, const char *line)
+{
+        if (log_to_journal())
+                log_event(level, NULL, "%s", line);
+        else
+                (void)fprintf(stderr, "%s\n", line);
+}
+
 /* 0, or the exit code after every error was printed. */
 static int load_config(const char *path, int (*load)(const char *, Config **, ConfigDiagnostics **),
                        Config **ret)
@@ -41,7 +51,7 @@ static int load_config(const char *path, int (*load)(const char *, Config **, Co
         r = load(path, ret, &diagnostics);
         if (diagnostics)
                 STRV_FOREACH (line, diagnostics->lines)
-                        (void)fprintf(stderr, "%s\n", *line);
+                        print_finding(r == 0 ? LOG_WARNING : LOG_ERR, *line);
         if (r == 0)
                 return 0;
         if (r < 0)
@@ -69,7 +79,12 @@ static int serve_files(const char *path)
         int r;
 
         r = load_config(path, config_load, &config);
-        return r != 0 ? r : serve(config);
+        if (r == 0)
+                return serve(config);
+        if (log_to_journal())
+                log_event(LOG_ERR, (&(LogFields){ .message_id = LOG_ID_CONFIG_INVALID }),
+                          "not started: the configuration is invalid");
+        return r;
 }
 
 int main(int argc, char *argv[])

@@ -16,7 +16,8 @@
 #define REMEDY_START                                                                              \
         "let the daemon have more open files and memory (LimitNOFILE= of its service), or fewer " \
         "workers"
-#define REMEDY_CRASH "see the worker's lines in the log; try the handler with 'yardmasterd run'"
+#define REMEDY_CRASH \
+        "see what the worker printed ('yardctl logs'); try the handler with 'yardmasterd run'"
 
 unsigned pool_wanted_workers(const Pool *pool)
 {

@@ -88,22 +88,25 @@ bool output_log_admit(OutputLog *log)
         return true;
 }
 
+static void output_log_whole_line(OutputLog *log, Slice line, bool cut)
+{
+        while (!cut && line.size > 0 && line.data[line.size - 1] == '\r')
+                line.size--;
+        if (line.size > 0 && output_log_admit(log))
+                output_log_write(log, line, cut ? " (cut)" : "");
+}
+
 void output_log_line(OutputLog *log, Slice line)
 {
         bool cut = line.size > OUTPUT_LINE_MAX;
 
-        while (line.size > 0 && line.data[line.size - 1] == '\r')
-                line.size--;
-        if (line.size == 0 || !output_log_admit(log))
-                return;
         line.size = MIN(line.size, (size_t)OUTPUT_LINE_MAX);
-        output_log_write(log, line, cut ? " (cut)" : "");
+        output_log_whole_line(log, line, cut);
 }
 
 static void output_log_finish_line(OutputLog *log)
 {
-        if (log->size > 0 && output_log_admit(log))
-                output_log_write(log, (Slice){ log->line, log->size }, log->cut ? " (cut)" : "");
+        output_log_whole_line(log, (Slice){ log->line, log->size }, log->cut);
         log->size = 0;
         log->cut = false;
 }
