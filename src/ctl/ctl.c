@@ -51,7 +51,7 @@ static ExitCode receive_reply(Ctl *ctl, WireReply *ret, bool *ret_ended)
         if (code != EXIT_DONE)
                 return code;
         if (ret->error.size > 0)
-                return client_report_error(ret);
+                return ctl->quiet ? EXIT_REFUSED : client_report_error(ret);
         if (ret->parameters.size == 0)
                 ret->parameters = SLICE_LITERAL("{}");
         return EXIT_DONE;

@@ -33,7 +33,7 @@ typedef struct Ctl {
         bool legend; /* headings and the like */
         bool color;
         bool unicode; /* the terminal shows more than ASCII */
-        bool quiet;   /* that the daemon cannot be reached is no failure: nothing is said of it */
+        bool quiet;   /* a call may fail: nothing is said of it */
         Client *client;
 } Ctl;
 

@@ -3,6 +3,7 @@
 /* yardctl logs: journalctl, with the matches for what was asked. */
 
 #include <stdio.h>
+#include <sys/wait.h>
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/strv.h"
@@ -12,6 +13,9 @@
 
 /* Shown unless something else bounds them: a day of a busy service has millions. */
 #define LINES_DEFAULT "1000"
+
+/* At the end of a status, as systemctl has them. */
+#define LINES_OF_STATUS "10"
 
 enum {
         LOGS_FOLLOW,
@@ -86,27 +90,33 @@ static ExitCode ask_pool(Ctl *ctl, const char *pool, LogPlace *place)
         return EXIT_DONE;
 }
 
+/* -ENOENT: the daemon does not log to the journal. */
+static int read_place(Slice status, LogPlace *place)
+{
+        Slice log = member_object(status, "log");
+
+        if (!member_true(log, "journal"))
+                return -ENOENT;
+        place->unit = member_text(log, "unit");
+        place->user = member_true(log, "user");
+        return 0;
+}
+
 static ExitCode ask_daemon(Ctl *ctl, const char *pool, LogPlace *place)
 {
-        Slice status, log;
         ExitCode code;
+        Slice status;
 
         ctl->quiet = true;
         code = ctl_call(ctl, "GetStatus", NULL, &status);
         ctl->quiet = false;
-        if (code == EXIT_UNREACHABLE || code == EXIT_PERMISSION)
-                return guess_place(ctl, place);
         if (code != EXIT_DONE)
-                return code;
-        log = member_object(status, "log");
-        if (!member_true(log, "journal"))
+                return guess_place(ctl, place);
+        if (read_place(status, place) < 0)
                 return ctl_fail(
                         EXIT_REFUSED,
                         "yardmasterd does not log to the journal but to its standard error: "
-                        "look where that goes (a terminal, a file, the log of its "
-                        "container)");
-        place->unit = member_text(log, "unit");
-        place->user = member_true(log, "user");
+                        "look where that goes (a terminal, a file, the log of its container)");
         return pool ? ask_pool(ctl, pool, place) : EXIT_DONE;
 }
 
@@ -185,23 +195,84 @@ static int append_options(char ***words, const Ctl *ctl, const char *const *opti
         return r;
 }
 
-static ExitCode run_journalctl(const Ctl *ctl, const Arguments *arguments,
-                               const JournalQuery *query, unsigned n_workers)
+/* The whole command: options is how to show what query selects. */
+static int make_command(char ***ret, char *const *options, const JournalQuery *query,
+                        unsigned n_workers)
 {
         _cleanup_(strv_freep) char **words = NULL, **workers = NULL;
         JournalQuery complete = *query;
-        int r = 0;
+        int r;
 
-        if (!query->task && !query->worker && (query->pool || !query->unit))
+        r = strv_append(&words, "journalctl");
+        STRV_FOREACH (option, options) {
+                if (r >= 0)
+                        r = strv_append(&words, *option);
+        }
+        if (r >= 0 && !query->task && !query->worker && (query->pool || !query->unit))
                 r = journal_append_workers(&workers, query->pool, n_workers);
         complete.workers = workers;
         if (r >= 0)
-                r = strv_append(&words, "journalctl");
-        if (r >= 0)
-                r = append_options(&words, ctl, arguments->options);
-        if (r >= 0)
                 r = journal_append_matches(&words, &complete);
-        if (r < 0)
+        if (r >= 0)
+                *ret = TAKE_PTR(words);
+        return r;
+}
+
+static ExitCode check_access(const Ctl *ctl, const LogPlace *place)
+{
+        if (place->user || journal_check_access() >= 0)
+                return EXIT_DONE;
+        if (ctl->quiet)
+                return EXIT_PERMISSION;
+        return ctl_fail(EXIT_PERMISSION,
+                        "the journal may not be read: become root or a member of group "
+                        "systemd-journal (as root: adduser USER systemd-journal; it holds from the "
+                        "next login)");
+}
+
+static ExitCode split_name(const char *name, char **ret_pool, const char **ret_worker)
+{
+        const char *slash = name ? strrchr(name, '/') : NULL;
+
+        *ret_worker = slash ? name : NULL;
+        *ret_pool = NULL;
+        if (!name)
+                return EXIT_DONE;
+        *ret_pool = strndup(name, slash ? (size_t)(slash - name) : strlen(name));
+        return *ret_pool ? EXIT_DONE : ctl_out_of_memory();
+}
+
+ExitCode verb_logs(Ctl *ctl, const Arguments *arguments)
+{
+        const char *level = arguments->options[LOGS_PRIORITY], *worker;
+        _cleanup_(strv_freep) char **options = NULL, **words = NULL;
+        _cleanup_(log_place_deinit) LogPlace place = { 0 };
+        _cleanup_free_ char *pool = NULL;
+        ExitCode code;
+
+        if (level && log_level_from_string(level) < 0)
+                return ctl_fail(EXIT_USAGE,
+                                "there is no level %s: error, warning, notice, info, debug", level);
+        code = split_name(arguments->n_words > 0 ? arguments->words[0] : NULL, &pool, &worker);
+        if (code == EXIT_DONE)
+                code = ask_daemon(ctl, pool, &place);
+        if (code == EXIT_DONE)
+                code = check_access(ctl, &place);
+        if (code != EXIT_DONE)
+                return code;
+        if (place.guessed)
+                (void)fprintf(stderr,
+                              "yardctl: the daemon cannot be asked; this is what the journal has "
+                              "of %s\n",
+                              place.unit);
+        if (append_options(&options, ctl, arguments->options) < 0 ||
+            make_command(&words, options,
+                         &(JournalQuery){ .unit = place.unit,
+                                          .user = place.user,
+                                          .pool = pool,
+                                          .worker = worker,
+                                          .task = arguments->options[LOGS_TASK] },
+                         place.n_workers) < 0)
                 return ctl_out_of_memory();
         (void)fflush(NULL);
         (void)execvp(words[0], words);
@@ -210,48 +281,36 @@ static ExitCode run_journalctl(const Ctl *ctl, const Arguments *arguments,
                         strerror(errno));
 }
 
-static ExitCode check_access(const LogPlace *place)
+/* Where the journal cannot be had, or this user may not read it, that is not what was asked for. */
+void print_last_lines(Ctl *ctl, const char *name)
 {
-        if (place->user || journal_check_access() >= 0)
-                return EXIT_DONE;
-        return ctl_fail(EXIT_PERMISSION,
-                        "the journal may not be read: become root or a member of group "
-                        "systemd-journal (as root: adduser USER systemd-journal; it holds from the "
-                        "next login)");
-}
-
-ExitCode verb_logs(Ctl *ctl, const Arguments *arguments)
-{
-        const char *name = arguments->n_words > 0 ? arguments->words[0] : NULL;
-        const char *level = arguments->options[LOGS_PRIORITY];
-        const char *slash = name ? strrchr(name, '/') : NULL;
+        static char *const options[] = { "--quiet", "--no-pager", "--lines=" LINES_OF_STATUS,
+                                         NULL };
         _cleanup_(log_place_deinit) LogPlace place = { 0 };
+        _cleanup_(strv_freep) char **words = NULL;
         _cleanup_free_ char *pool = NULL;
-        ExitCode code;
+        const char *worker;
+        Slice status;
+        pid_t pid;
 
-        if (level && log_level_from_string(level) < 0)
-                return ctl_fail(EXIT_USAGE,
-                                "there is no level %s: error, warning, notice, info, debug", level);
-        if (name) {
-                pool = strndup(name, slash ? (size_t)(slash - name) : strlen(name));
-                if (!pool)
-                        return ctl_out_of_memory();
+        ctl->quiet = true;
+        if (split_name(name, &pool, &worker) != EXIT_DONE ||
+            ctl_call(ctl, "GetStatus", NULL, &status) != EXIT_DONE ||
+            read_place(status, &place) < 0 || check_access(ctl, &place) != EXIT_DONE ||
+            make_command(&words, options,
+                         &(JournalQuery){ .unit = place.unit,
+                                          .user = place.user,
+                                          .pool = pool,
+                                          .worker = worker },
+                         0) < 0)
+                return;
+        (void)printf("\n");
+        (void)fflush(NULL);
+        pid = fork();
+        if (pid == 0) {
+                (void)execvp(words[0], words);
+                _exit(EXIT_FAILURE);
         }
-        code = ask_daemon(ctl, pool, &place);
-        if (code == EXIT_DONE)
-                code = check_access(&place);
-        if (code != EXIT_DONE)
-                return code;
-        if (place.guessed)
-                (void)fprintf(stderr,
-                              "yardctl: the daemon cannot be asked; this is what the journal has "
-                              "of %s\n",
-                              place.unit);
-        return run_journalctl(ctl, arguments,
-                              &(JournalQuery){ .unit = place.unit,
-                                               .user = place.user,
-                                               .pool = pool,
-                                               .worker = slash ? name : NULL,
-                                               .task = arguments->options[LOGS_TASK] },
-                              place.n_workers);
+        if (pid > 0)
+                (void)waitpid(pid, NULL, 0);
 }

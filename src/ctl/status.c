@@ -520,9 +520,13 @@ static ExitCode status_worker(Ctl *ctl, const char *name)
 
 ExitCode verb_status(Ctl *ctl, const Arguments *arguments)
 {
-        if (arguments->n_words == 0)
+        const char *name = arguments->n_words > 0 ? arguments->words[0] : NULL;
+        ExitCode code;
+
+        if (!name)
                 return status_all(ctl);
-        if (strchr(arguments->words[0], '/'))
-                return status_worker(ctl, arguments->words[0]);
-        return status_pool(ctl, arguments->words[0]);
+        code = strchr(name, '/') ? status_worker(ctl, name) : status_pool(ctl, name);
+        if (code == EXIT_DONE && !ctl->json)
+                print_last_lines(ctl, name);
+        return code;
 }

@@ -39,6 +39,8 @@ ExitCode verb_drain(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_config_check(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_config_dump(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_logs(Ctl *ctl, const Arguments *arguments);
+/* What the journal has last of a pool or worker, at the end of its status. */
+void print_last_lines(Ctl *ctl, const char *name);
 ExitCode verb_monitor(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_metrics(Ctl *ctl, const Arguments *arguments);
 ExitCode verb_health(Ctl *ctl, const Arguments *arguments);

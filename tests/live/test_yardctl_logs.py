@@ -6,7 +6,7 @@ import tempfile
 import time
 
 import harness
-from scripted import STATUS, WORKER, Error, ScriptedCase
+from scripted import POOL, STATUS, WORKER, Error, ScriptedCase
 
 JOURNALCTL = """#!/bin/sh
 printf '%s\\n' "$@"
@@ -106,6 +106,22 @@ class Logs(ScriptedCase):
         self.serve(GetStatus=STATUS)
         error = self.ctl("logs", status=1, environment={"PATH": self.directory.name}).stderr
         self.assertIn("cannot run journalctl: No such file", error)
+
+    def test_last_lines_of_a_status(self):
+        self.serve(GetStatus=STATUS, ListPools={"pools": [POOL]}, ListWorkers=workers("thumbnail", 1))
+        unit = "_SYSTEMD_UNIT=yardmaster.service"
+        out = self.ctl("status", "thumbnail/1", environment=self.environment).stdout
+        self.assertTrue(out.endswith("\n\n" + "\n".join(
+            ["--quiet", "--no-pager", "--lines=10", unit, "SYSLOG_IDENTIFIER=thumbnail/1", "+", unit,
+             "YARDMASTER_WORKER=thumbnail/1"]) + "\n"), out)
+        out = self.ctl("status", "thumbnail", environment=self.environment).stdout
+        self.assertTrue(out.endswith("\nYARDMASTER_POOL=thumbnail\n"), out)
+        self.assertNotIn("SYSLOG_IDENTIFIER", self.ctl("status", "thumbnail/1", "--json", environment=self.environment).stdout)
+        # Without them it is a status all the same.
+        self.serve(GetStatus=self.log(journal=False), ListWorkers=workers("thumbnail", 1))
+        self.assertNotIn("--quiet", self.ctl("status", "thumbnail/1", environment=self.environment).stdout)
+        self.serve(ListWorkers=workers("thumbnail", 1))
+        self.assertEqual(self.ctl("status", "thumbnail/1").stderr, "")
 
     def test_lost_lines_are_a_problem(self):
         self.serve(GetStatus=self.log(dropped=12))

@@ -103,6 +103,7 @@ class JournalOfWorkers(guest.Scenario):
         self.assertEqual(printed[child]["_PID"], child.split()[-1])
         self.assertEqual(printed["stray"]["SYSLOG_PID"], pid)
         self.assertIn(f"on/1[{pid}]: after exec {pid}", self.logs("on").stdout)
+        self.assertIn(f"on/1[{pid}]: from the task", guest.yardctl("status", "on/1").stdout)
 
     def test_library(self):
         self.reload(hash='pools: { hash: { source = "local"; handler = { library = "hash.so"; }; }; };\n')
