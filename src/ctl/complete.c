@@ -10,11 +10,13 @@
 #include "ctl/reply.h"
 #include "ctl/verbs.h"
 
-/* What the value of an option is, and words that are no names of the daemon's. */
+/* What the value of an option is, of one verb or of all, and words that are no names of the
+ * daemon's. */
 static const char *const option_kinds[][2] = {
-        { "type", "types" },   { "source", "sources" }, { "status", "statuses" },
-        { "from", "files" },   { "socket", "files" },   { "conflict", "conflicts" },
-        { "state", "states" }, { "output", "outputs" }, { "priority", "levels" },
+        { "type", "types" },      { "source", "sources" }, { "status", "statuses" },
+        { "from", "files" },      { "socket", "files" },   { "conflict", "conflicts" },
+        { "state", "states" },    { "output", "outputs" }, { "logs output", "modes" },
+        { "priority", "levels" },
 };
 
 static const char *const fixed_words[][2] = {
@@ -24,6 +26,8 @@ static const char *const fixed_words[][2] = {
         { "conflicts", "error return_existing replace" },
         { "states", "waiting dead" },
         { "outputs", "wide" },
+        { "modes",
+          "short short-iso short-precise short-monotonic with-unit verbose cat json json-pretty" },
 };
 
 static const char *find_pair(const char *const (*pairs)[2], size_t n, const char *key)
@@ -144,6 +148,18 @@ static int drop_common(Ctl *ctl, char **words, int n_words)
         return n;
 }
 
+static const char *kinds_of(const Verb *verb, const Option *option)
+{
+        const char *kinds = NULL;
+        char key[64];
+
+        (void)snprintf(key, sizeof(key), "%s %s", verb ? verb->name : "", option->name);
+        kinds = find_pair(option_kinds, ELEMENTSOF(option_kinds), key);
+        if (!kinds)
+                kinds = find_pair(option_kinds, ELEMENTSOF(option_kinds), option->name);
+        return kinds ?: "";
+}
+
 static void complete(Ctl *ctl, char **words, int n_words, const char *prefix)
 {
         const char *before = n_words > 0 ? words[n_words - 1] : "";
@@ -156,9 +172,7 @@ static void complete(Ctl *ctl, char **words, int n_words, const char *prefix)
         if (!option && verb)
                 option = option_with_value(verb->options, before);
         if (option) {
-                offer_kinds(ctl,
-                            find_pair(option_kinds, ELEMENTSOF(option_kinds), option->name) ?: "",
-                            prefix);
+                offer_kinds(ctl, kinds_of(verb, option), prefix);
         } else if (strncmp(prefix, "--", 2) == 0) {
                 offer_options(verb ? verb->options : NULL, prefix);
                 offer_options(common_options, prefix);

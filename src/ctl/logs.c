@@ -25,6 +25,7 @@ enum {
         LOGS_TASK,
         LOGS_PRIORITY,
         LOGS_EXPLAIN,
+        LOGS_OUTPUT,
         LOGS_NO_PAGER,
         _LOGS_MAX,
 };
@@ -39,6 +40,8 @@ const Option logs_options[] = {
         [LOGS_PRIORITY] = { "priority", "LEVEL", "this level and worse", 'p' },
         [LOGS_EXPLAIN] = { "explain", NULL, "beside each event, what it means and what to do",
                            'x' },
+        [LOGS_OUTPUT] = { "output", "MODE",
+                          "as journalctl has it: short-iso, cat, verbose, json, …", 'o' },
         [LOGS_NO_PAGER] = { "no-pager", NULL, "print straight to the terminal" },
         [_LOGS_MAX] = {},
 };
@@ -174,8 +177,8 @@ static int append_options(char ***words, const Ctl *ctl, const char *const *opti
         char level[2] = { 0 };
         int r = 0;
 
-        if (ctl->json)
-                r = append_value(words, "output", "json");
+        if (ctl->json || options[LOGS_OUTPUT])
+                r = append_value(words, "output", options[LOGS_OUTPUT] ?: "json");
         if (r >= 0 && options[LOGS_FOLLOW])
                 r = strv_append(words, "--follow");
         if (r >= 0)

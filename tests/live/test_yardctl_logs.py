@@ -50,6 +50,7 @@ class Logs(ScriptedCase):
         self.assertEqual(self.words("--lines=all", "--json"), ["--output=json", "--lines=all", "--unit=yardmaster.service"])
         self.assertEqual(self.words("-x", "-p", "error", "--no-pager"),
                          ["--lines=1000", "--priority=3", "--catalog", "--no-pager", "--unit=yardmaster.service"])
+        self.assertEqual(self.words("-o", "cat", "-f")[0], "--output=cat")
         self.assertEqual(self.stderr, "")
         self.serve(GetStatus=self.log(unit="mine.service", user=True))
         self.assertEqual(self.words(), ["--lines=1000", "--user-unit=mine.service"])
@@ -132,6 +133,8 @@ class Logs(ScriptedCase):
         self.assertEqual(self.ctl("__complete", "--", "logs", "").stdout.split(), ["thumb", "thumb/1"])
         self.assertEqual(self.ctl("__complete", "--", "logs", "--f").stdout.split(), ["--follow"])
         self.assertEqual(self.ctl("__complete", "--", "logs", "--priority", "w").stdout.split(), ["warning"])
+        self.assertEqual(self.ctl("__complete", "--", "logs", "--output", "c").stdout.split(), ["cat"])
+        self.assertEqual(self.ctl("__complete", "--", "list", "pools", "--output", "").stdout.split(), ["wide"])
 
 
 if __name__ == "__main__":
