@@ -190,6 +190,29 @@ class StoredSocket(Case):
         self.assertFalse(os.path.exists(self.daemon.socket_path))
 
 
+class Watchdog(Case):
+    """Twelve seconds: a ping every four, and a look every half second at what does not turn."""
+
+    def start(self):
+        self.daemon.write_config(POOL % 'limits = { memory = "1G"; }; workers = 2;')
+        self.daemon.script("work.sh", "#!/bin/sh\nsleep 1h\n")
+        self.daemon.environment["WATCHDOG_USEC"] = "12000000"
+        self.daemon.start()
+        # something that the pool looks at each second
+        self.daemon.submit("work")
+        self.daemon.notify.wait_for("WATCHDOG=1")
+
+    def test_a_machine_that_slept_costs_no_ping(self):
+        self.start()
+        self.daemon.signal(signal.SIGSTOP)
+        time.sleep(6)  # longer than a ping's interval: this is what is tested
+        self.daemon.notify.clear()
+        self.daemon.signal(signal.SIGCONT)
+        self.daemon.notify.wait_for("WATCHDOG=1", timeout=3.5)
+        self.assertNotIn("stands still", self.daemon.log.text())
+        self.daemon.kill()
+
+
 class Check(Case):
     """yardmasterd --check for a unit, of which a systemctl of the test tells."""
 
