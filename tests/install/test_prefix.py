@@ -172,7 +172,7 @@ class Prefix(unittest.TestCase):
         self.assertIn("valid, 1 pools, 1 sources", self.shell(check))
         self.shell(take_over)
         self.assertEqual(json.loads(self.shell(submit)), {"greeting": "Hello, Ada"})
-        self.assertRegex(self.shell(status), r"hello +running ")
+        self.assertRegex(self.shell(status), r"greet +running ")
 
     def test_installed_configuration_is_valid_and_has_no_pools(self):
         self.assertIn(f"{self.prefix}/etc/yardmaster/yardmaster.conf: valid, 0 pools, 1 sources",
