@@ -287,6 +287,7 @@ START_TEST(test_journal_fields)
                                           .message_id = "0123456789abcdef0123456789abcdef",
                                           .pid = "42" };
         int fd = capture_stderr(), journal = fake_journal();
+        uint64_t n_dropped = log_n_dropped();
 
         if (journal < 0)
                 return;
@@ -314,7 +315,7 @@ START_TEST(test_journal_fields)
         log_info("back");
         ck_assert_str_eq(next_entry(journal), "MESSAGE=back\nPRIORITY=6\nSYSLOG_IDENTIFIER=test\n");
         ck_assert_str_eq(next_line(fd), "");
-        ck_assert_uint_eq(log_n_dropped(), 0);
+        ck_assert_uint_eq(log_n_dropped(), n_dropped);
         (void)close_fd(journal);
         (void)close_fd(fd);
 }
@@ -349,6 +350,7 @@ END_TEST
 START_TEST(test_journal_hangs)
 {
         int fd = capture_stderr(), journal = fake_journal();
+        uint64_t n_dropped = log_n_dropped();
         unsigned n_taken = 0, n_sent = 2000;
         char missing[128];
         usec_t begin;
@@ -366,7 +368,7 @@ START_TEST(test_journal_hangs)
         while (next_entry(journal)[0] != '\0')
                 n_taken++;
         ck_assert_uint_gt(n_taken, 0);
-        ck_assert_uint_eq(n_taken + log_n_dropped(), n_sent);
+        ck_assert_uint_eq(n_taken + log_n_dropped() - n_dropped, n_sent);
 
         log_info("again");
         (void)snprintf(missing, sizeof(missing),
