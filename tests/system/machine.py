@@ -20,6 +20,7 @@ import disk
 # Both are ten times what an idle machine takes.
 NSPAWN_BOOT_SECONDS = 60
 QEMU_BOOT_SECONDS = 240
+CGROUP_SECONDS = 10
 CONSOLE_TAIL = 60
 PR_SET_PDEATHSIG = 1
 CLONE_NEWNS = 0x20000
@@ -164,9 +165,13 @@ def own_cgroups(name):
 
 
 def remove_cgroup(path):
-    for folder, _, _ in os.walk(path, topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
+    """Once what was in it, which has been killed, is gone."""
+    deadline = time.monotonic() + CGROUP_SECONDS
+    while os.path.isdir(path) and time.monotonic() < deadline:
+        for folder, _, _ in os.walk(path, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        time.sleep(0.02)
 
 
 class Nspawn(Machine):

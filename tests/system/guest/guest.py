@@ -17,7 +17,6 @@ import time
 import unittest
 
 import harness
-from harness import eventually
 
 PAYLOAD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 UNIT = "yardmaster.service"
@@ -30,6 +29,7 @@ DROP_INS = "/etc/systemd/system/yardmaster.service.d"
 DEBS = PAYLOAD + "/debs"
 TIMEOUT = harness.TIMEOUT
 JOURNAL_TAIL = 80
+LOOK_SECONDS = 0.1
 
 # It answers with what it was given.
 ECHO = """#!/bin/sh
@@ -39,6 +39,16 @@ jq '{status: "COMPLETED", output: .inputData}'
 
 class Failed(AssertionError):
     pass
+
+
+def eventually(condition, what, timeout=TIMEOUT):
+    """Looks until it holds. What looks is a program or two each time: not too often."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise Failed(f"not within {timeout:.0f} s: {what() if callable(what) else what}")
+        time.sleep(LOOK_SECONDS)
+    return value
 
 
 def run(*argv, status=0, input=None, timeout=TIMEOUT, user=None, environment=None):
@@ -126,19 +136,28 @@ class Journal:
         shown = run("journalctl", "--quiet", "-n", "0", "--show-cursor").stdout
         self.cursor = shown.split("cursor: ", 1)[1].strip() if "cursor: " in shown else None
 
-    def entries(self, *matches):
-        run("journalctl", "--sync")
+    def read(self, *matches):
         after = ["--after-cursor", self.cursor] if self.cursor else []
         text = run("journalctl", "--quiet", "--no-pager", "-o", "json", *after, *self.matches, *matches).stdout
         return [json.loads(line) for line in text.splitlines()]
 
+    def entries(self, *matches):
+        """All that was said until now."""
+        run("journalctl", "--sync")
+        return self.read(*matches)
+
     def messages(self, *matches):
-        return [entry["MESSAGE"] for entry in self.entries(*matches) if isinstance(entry.get("MESSAGE"), str)]
+        return messages(self.entries(*matches))
 
     def wait_for(self, text, *matches, timeout=TIMEOUT):
         """The first message that contains it."""
-        return eventually(lambda: next((m for m in self.messages(*matches) if text in m), None),
-                          f"the journal says {text!r}; it says:\n" + "\n".join(self.messages(*matches)[-20:]), timeout)
+        return eventually(lambda: next((one for one in messages(self.read(*matches)) if text in one), None),
+                          lambda: f"the journal says {text!r}; it says:\n" + "\n".join(self.messages(*matches)[-20:]),
+                          timeout)
+
+
+def messages(entries):
+    return [entry["MESSAGE"] for entry in entries if isinstance(entry.get("MESSAGE"), str)]
 
 
 # Files of the administrator
@@ -245,7 +264,8 @@ class Scenario(unittest.TestCase):
 
     def journal_lines(self):
         after = ["--after-cursor", self.journal.cursor] if self.journal.cursor else []
-        return run("journalctl", "--quiet", "--no-pager", "-o", "short-monotonic", *after).stdout.splitlines()[-JOURNAL_TAIL:]
+        lines = run("journalctl", "--quiet", "--no-pager", "-o", "short-monotonic", *after).stdout.splitlines()
+        return [line for line in lines if "request to sync journal" not in line][-JOURNAL_TAIL:]
 
 
 def main():
