@@ -40,11 +40,12 @@ static int append_text(Buffer *line, const char *separator, Slice value)
 /* A character is not cut in two. */
 static void cut_line(Buffer *line)
 {
-        const char *data = line->data + line->start;
         size_t size = PROGRESS_LINE_MAX;
+        const char *data;
 
         if (line->size <= size)
                 return;
+        data = line->data + line->start;
         while (size > 0 && ((unsigned char)data[size] & 0xC0) == 0x80)
                 size--;
         buffer_truncate(line, size);
