@@ -95,11 +95,12 @@ void worker_check_oom(Worker *worker)
         char text[FORMAT_MAX];
         WorkerOom oom;
 
-        if (!worker->cgroup || worker->kill_cause >= 0 ||
-            (worker->child->code == CLD_EXITED && worker->child->value == 0))
+        if (!worker->cgroup)
                 return;
+        /* Taken in any case: what this process survived is not why the next one ends. */
         oom = worker_cgroup_take_oom(worker->cgroup);
-        if (oom == WORKER_OOM_NONE)
+        if (oom == WORKER_OOM_NONE || worker->kill_cause >= 0 ||
+            (worker->child->code == CLD_EXITED && worker->child->value == 0))
                 return;
         worker->kill_cause = WORKER_EXIT_OOM;
         if (oom == WORKER_OOM_LIMIT && limit > 0)
