@@ -20,7 +20,7 @@
 /* For all leftovers together: a killed process that is not gone by then hangs in the kernel. */
 #define GONE_WAIT_USEC USEC_PER_SEC
 
-/* Groups of ours are two deep; others do not belong here. */
+/* Groups of ours are two deep; the rest is what workers made. */
 #define DEPTH_MAX 8
 
 /* The share of a busy CPU that the daemon has beside its pools, which have 100 each: they wait for
@@ -240,6 +240,14 @@ static void wait_for_end(const char *path, usec_t deadline_usec)
 
 typedef int (*visitor_t)(const char *path, unsigned depth, void *userdata);
 
+/* Beside the groups of ours, not below them. */
+static bool is_kept(const char *name, unsigned depth)
+{
+        if (depth == 0)
+                return name[0] == '.' || streq(name, CGROUP_SUPERVISOR);
+        return streq(name, ".") || streq(name, "..");
+}
+
 static int visit_groups(const char *path, unsigned depth, visitor_t visitor, void *userdata)
 {
         _cleanup_(closedirp) DIR *directory = opendir(path);
@@ -250,8 +258,7 @@ static int visit_groups(const char *path, unsigned depth, visitor_t visitor, voi
         if (!directory)
                 return -errno;
         while ((entry = readdir(directory))) {
-                if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
-                    (depth == 0 && streq(entry->d_name, CGROUP_SUPERVISOR)))
+                if (entry->d_type != DT_DIR || is_kept(entry->d_name, depth))
                         continue;
                 if (snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) >=
                     (int)sizeof(child))
@@ -280,6 +287,14 @@ static int remove_group(const char *path, unsigned depth, void *userdata)
         if (n < 0)
                 return n == -ENOENT ? 0 : n;
         return rmdir(path) < 0 ? n : n + 1;
+}
+
+int cgroup_remove(const char *path)
+{
+        if (rmdir(path) >= 0 || errno == ENOENT)
+                return 0;
+        (void)visit_groups(path, 1, remove_group, NULL);
+        return rmdir(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int cgroup_remove_leftovers(const char *path)

@@ -63,6 +63,10 @@ CgroupObstacle cgroup_take_over(CgroupDelegation *ret, int *ret_error);
  * groups were removed, or -errno. */
 int cgroup_remove_leftovers(const char *path);
 
+/* Removes a group in which nothing lives (any more), with those that its processes made below it.
+ * 0: it is gone; else -errno: -EBUSY while something lives there. */
+int cgroup_remove(const char *path);
+
 /* name as that of a group: one that could be an attribute's or the supervisor's gets an underscore
  * before it, and a slash becomes one. *ret_name must hold CGROUP_NAME_SIZE. -ENAMETOOLONG. */
 #define CGROUP_NAME_SIZE 256

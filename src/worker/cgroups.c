@@ -63,14 +63,9 @@ static Dying *dying_free(Dying *dying)
         return NULL;
 }
 
-static bool try_remove(const char *path)
-{
-        return rmdir(path) >= 0 || errno == ENOENT;
-}
-
 static bool dying_try_remove(Dying *dying)
 {
-        if (!try_remove(dying->path))
+        if (cgroup_remove(dying->path) < 0)
                 return false;
         if (dying->pool_gone) {
                 *strrchr(dying->path, '/') = '\0';
@@ -115,7 +110,7 @@ void cgroups_discard(Cgroups *cgroups, char *path)
         if (!path)
                 return;
         (void)cgroup_kill(path);
-        if (try_remove(path)) {
+        if (cgroup_remove(path) >= 0) {
                 free(path);
                 return;
         }
@@ -261,7 +256,7 @@ void cgroups_forget_pool(Cgroups *cgroups, const char *pool)
         char path[CGROUP_PATH_SIZE];
 
         if (cgroups_controllers(cgroups) == 0 || cgroups_pool_path(cgroups, pool, path) < 0 ||
-            try_remove(path))
+            cgroup_remove(path) >= 0)
                 return;
         LIST_FOREACH (link, &cgroups->dying) {
                 Dying *dying = LIST_ENTRY(link, Dying, link);

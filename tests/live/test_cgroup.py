@@ -67,6 +67,10 @@ if given.get("do") == "bomb":
 if given.get("do") == "escape":
     output["escaped"] = subprocess.Popen(["/bin/sleep", "1000"], env={}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid
+if given.get("do") == "child-leaks":
+    subprocess.run([sys.executable, "-c", "bytearray(%d)" % given["bytes"]])
+if given.get("do") == "divide":
+    os.makedirs("/sys/fs/cgroup" + open("/proc/self/cgroup").read().strip()[3:] + "/app/.worker")
 if given.get("do") == "kill":
     os.kill(os.getpid(), given["signal"])
 if given.get("do") == "exit":
@@ -284,6 +288,21 @@ class Cgroups(unittest.TestCase):
         with self.daemon(once='limits = { memory = "64M"; swap = "0"; };') as daemon:
             self.check_oom(daemon, daemon.run_task("once", {"do": "leak", "bytes": 120_000_000}), "once")
             self.assertEqual(daemon.run_task("once")["status"], "COMPLETED")
+
+    def test_what_one_command_survived_does_not_end_the_next(self):
+        with self.daemon(once='leave_children = true; limits = { memory = "64M"; swap = "0"; };') as daemon:
+            task = daemon.run_task("once", {"do": "child-leaks", "bytes": 200_000_000})
+            self.assertEqual(task["status"], "COMPLETED")
+            self.assertEqual(self.worker(daemon, "once")["cgroup"]["oomKills"], 1)
+            self.assertIn("exit status 3", daemon.run_task("once", {"do": "exit", "status": 3})["reason"])
+
+    def test_groups_that_a_command_made_go_with_its_own(self):
+        with self.daemon() as daemon:
+            daemon.run_task("once", {"do": "divide"})
+            self.assertIn("once/1/app/.worker", daemon.groups())
+            daemon.ctl("scale", "once", "0")
+            harness.eventually(lambda: not any(name.startswith("once/") for name in daemon.groups()),
+                               "the group's end")
 
     def test_a_fork_bomb_is_contained_and_told_once(self):
         with self.daemon(once='limits = { processes = 20; };') as daemon:

@@ -180,6 +180,28 @@ START_TEST(test_leftovers)
 }
 END_TEST
 
+/* With what a worker has made in it, whatever it is called. */
+START_TEST(test_remove)
+{
+        static const char *const groups[] = { "1", "1/app", "1/app/.hidden", "1/supervisor" };
+        char path[128];
+
+        setup();
+        for (size_t i = 0; i < ELEMENTSOF(groups); i++) {
+                (void)snprintf(path, sizeof(path), "%s/%s", group, groups[i]);
+                ck_assert_int_eq(mkdir(path, 0755), 0);
+        }
+        (void)snprintf(path, sizeof(path), "%s/1", group);
+        ck_assert_int_eq(cgroup_remove(path), 0);
+        ck_assert_int_lt(access(path, F_OK), 0);
+        ck_assert_int_eq(cgroup_remove(path), 0);
+        ck_assert_int_eq(mkdir(path, 0755), 0);
+        put("1/cgroup.procs", "as if something lived there");
+        ck_assert_int_lt(cgroup_remove(path), 0);
+        teardown();
+}
+END_TEST
+
 START_TEST(test_obstacles)
 {
         for (int i = 0; i < _CGROUP_OBSTACLE_MAX; i++)
@@ -189,4 +211,4 @@ START_TEST(test_obstacles)
 END_TEST
 
 UNIT_MAIN("cgroup", test_escape, test_numbers, test_keys, test_write, test_pids, test_figures,
-          test_leftovers, test_obstacles);
+          test_leftovers, test_remove, test_obstacles);
