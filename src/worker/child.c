@@ -168,10 +168,12 @@ void child_signal(Child *child, int signal)
 {
         if (child->spawning && child->pending_signal != SIGKILL)
                 child->pending_signal = signal;
+        /* A launcher that hangs as well: another one takes its place, and what that starts has the
+         * signal waiting. */
+        if (signal == SIGKILL && child->cgroup && child_is_active(child))
+                (void)cgroup_kill(child->cgroup);
         if (child->pid <= 0)
                 return;
-        if (signal == SIGKILL && child->cgroup)
-                (void)cgroup_kill(child->cgroup);
         (void)kill(-child->pid, signal);
         if (signal != SIGKILL)
                 (void)kill(-child->pid, SIGCONT);

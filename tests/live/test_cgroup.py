@@ -359,6 +359,17 @@ class Cgroups(unittest.TestCase):
                 os.kill(launcher, signal.SIGKILL)
                 self.assert_gone(launcher, "the launcher")
 
+    def test_a_launcher_that_hangs_is_replaced(self):
+        with self.daemon() as daemon:
+            self.assertEqual(daemon.run_task("once")["status"], "COMPLETED")
+            launcher, = daemon.members("once/1")
+            os.kill(launcher, signal.SIGSTOP)
+            task = daemon.submit("once")
+            harness.eventually(lambda: daemon.task(task)["status"] == "IN_PROGRESS", "the start of the task")
+            daemon.ctl("task", "cancel", task)
+            self.assert_gone(launcher, "the launcher")
+            self.assertEqual(daemon.run_task("once")["status"], "COMPLETED")
+
     def test_a_hung_worker_is_killed_whole(self):
         with self.daemon() as daemon:
             path = daemon.path("escaped")
