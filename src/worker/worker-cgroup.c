@@ -64,6 +64,13 @@ static int apply_cpu(const char *path, const char *pool, const ConfigPool *confi
         return r < 0 ? r : s;
 }
 
+static int apply_processes(const WorkerCgroup *cgroup, const ConfigPool *config)
+{
+        uint64_t n = config->limits.processes;
+
+        return write_limit(cgroup->path, "pids.max", n > 0 ? n + cgroup->has_launcher : 0, 0);
+}
+
 int worker_cgroup_apply(WorkerCgroup *cgroup, const ConfigPool *config)
 {
         unsigned controllers = cgroups_controllers(cgroup->cgroups);
@@ -72,9 +79,7 @@ int worker_cgroup_apply(WorkerCgroup *cgroup, const ConfigPool *config)
         if (controllers & CGROUP_MEMORY)
                 r = apply_memory(cgroup->path, config);
         if (controllers & CGROUP_PIDS) {
-                uint64_t n = config->limits.processes;
-
-                s = write_limit(cgroup->path, "pids.max", n > 0 ? n + cgroup->has_launcher : 0, 0);
+                s = apply_processes(cgroup, config);
                 r = r < 0 ? r : s;
         }
         if (controllers & CGROUP_CPU) {
@@ -149,7 +154,7 @@ int worker_cgroup_new(WorkerCgroup **ret, Cgroups *cgroups, sd_event *event,
         if (!cgroup)
                 return -ENOMEM;
         cgroup->cgroups = cgroups;
-        cgroup->has_launcher = config->handler.mode == HANDLER_PER_TASK;
+        cgroup->has_launcher = true;
         cgroup->callback = callback;
         cgroup->userdata = userdata;
         cgroup->events_fd = -EBADF;
@@ -179,6 +184,13 @@ WorkerCgroup *worker_cgroup_free(WorkerCgroup *cgroup)
         free(cgroup->pool);
         free(cgroup);
         return NULL;
+}
+
+void worker_cgroup_drop_launcher(WorkerCgroup *cgroup, const ConfigPool *config)
+{
+        cgroup->has_launcher = false;
+        if (cgroups_controllers(cgroup->cgroups) & CGROUP_PIDS)
+                (void)apply_processes(cgroup, config);
 }
 
 void worker_cgroup_kill(WorkerCgroup *cgroup)

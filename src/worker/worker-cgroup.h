@@ -23,6 +23,8 @@ DEFINE_CLEANUP(WorkerCgroup *, worker_cgroup_free);
 
 /* Other values of live keys. 0 or the first error; the rest is written all the same. */
 int worker_cgroup_apply(WorkerCgroup *cgroup, const ConfigPool *config);
+/* Its launcher, for which there is room until then, has gone. */
+void worker_cgroup_drop_launcher(WorkerCgroup *cgroup, const ConfigPool *config);
 void worker_cgroup_kill(WorkerCgroup *cgroup);
 
 const char *worker_cgroup_path(const WorkerCgroup *cgroup);

@@ -153,6 +153,7 @@ void worker_become_ready(Worker *worker);
 int worker_prepare_child(Worker *worker);
 /* The cgroup of the next process, if there are cgroups: made, and its limits written. */
 int worker_enter_cgroup(Worker *worker);
+void worker_note_launched(Worker *worker);
 void worker_apply_cgroup(Worker *worker);
 /* Its process is gone: what is left of its tree goes, too. */
 void worker_end_tree(Worker *worker);

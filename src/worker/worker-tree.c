@@ -56,6 +56,13 @@ int worker_enter_cgroup(Worker *worker)
         return r;
 }
 
+/* A persistent worker's launcher goes when it has started the process. */
+void worker_note_launched(Worker *worker)
+{
+        if (worker->cgroup && worker->config->handler.mode != HANDLER_PER_TASK)
+                worker_cgroup_drop_launcher(worker->cgroup, worker->config);
+}
+
 void worker_leave_cgroup(Worker *worker)
 {
         if (!worker->cgroup)

@@ -231,6 +231,8 @@ static void worker_on_child(Child *child, ChildEvent event, void *userdata)
         Worker *worker = userdata;
 
         worker_pin(worker);
+        if (event == CHILD_STARTED)
+                worker_note_launched(worker);
         if (event == CHILD_EXITED)
                 worker_check_oom(worker);
         worker->mode->on_child(worker, event);

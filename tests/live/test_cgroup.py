@@ -244,6 +244,11 @@ class Cgroups(unittest.TestCase):
             daemon.run_task("once")
             self.assertEqual(daemon.read("once/1", "pids.max"), "21")
 
+    def test_a_worker_that_may_be_one_process(self):
+        with self.daemon('limits = { processes = 1; };') as daemon:
+            self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
+            self.assertEqual(daemon.read("work/1", "pids.max"), "1")
+
     def test_figures(self):
         with self.daemon('limits = { cpu_quota = "20%"; };') as daemon:
             daemon.run_task("work", {"do": "burn", "seconds": 0.5})
