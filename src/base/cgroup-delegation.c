@@ -192,6 +192,9 @@ CgroupObstacle cgroup_take_over(CgroupDelegation *ret, int *ret_error)
                 return obstacle;
 
         (void)snprintf(aside, sizeof(aside), "%s/%s", path, CGROUP_SUPERVISOR);
+        /* Another daemon's place as well: what is beside it is not ours to remove. */
+        if (is_aside && cgroup_read_pids(aside, NULL, 0) != 1)
+                return CGROUP_OBSTACLE_SHARED;
         if (!is_aside) {
                 r = mkdir(aside, 0755) < 0 && errno != EEXIST ? -errno : 0;
                 if (r >= 0)

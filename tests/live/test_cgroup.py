@@ -105,22 +105,12 @@ def has_controllers():
         return False
 
 
-class CgroupDaemon(harness.Daemon):
-    """A daemon in a group of its own, as a user without privileges; delegated as systemd does it."""
+class UserDaemon(harness.Daemon):
+    """A daemon in that group, as a user without privileges."""
 
-    def __init__(self, config, delegate=True):
-        self.group = tempfile.mkdtemp(prefix="ym-", dir=ROOT)
-        super().__init__(wrapper=["sh", "-c", ENTER, self.group])
-        with open(os.path.join(ROOT, "cgroup.subtree_control"), "w", encoding="ascii") as file:
-            file.write(" ".join("+" + name for name in CONTROLLERS.split()))
-        if delegate:
-            os.setxattr(self.group, "user.delegate", b"1")
-        for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
-            os.chown(os.path.join(self.group, name), NOBODY, NOBODY)
+    def __init__(self, group, config=""):
+        super().__init__(config, wrapper=["sh", "-c", ENTER, group])
         os.chown(self.directory, NOBODY, NOBODY)
-        self.script("worker.py", WORKER)
-        self.script("command.py", COMMAND)
-        self.write_config(config)
 
     def spawn(self, *arguments):
         before = os.umask(0)  # the daemon's user writes to the notify socket
@@ -128,6 +118,23 @@ class CgroupDaemon(harness.Daemon):
             super().spawn(*arguments)
         finally:
             os.umask(before)
+
+
+class CgroupDaemon(UserDaemon):
+    """One in a group of its own, delegated as systemd does it."""
+
+    def __init__(self, config, delegate=True):
+        self.group = tempfile.mkdtemp(prefix="ym-", dir=ROOT)
+        super().__init__(self.group)
+        with open(os.path.join(ROOT, "cgroup.subtree_control"), "w", encoding="ascii") as file:
+            file.write(" ".join("+" + name for name in CONTROLLERS.split()))
+        if delegate:
+            os.setxattr(self.group, "user.delegate", b"1")
+        for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+            os.chown(os.path.join(self.group, name), NOBODY, NOBODY)
+        self.script("worker.py", WORKER)
+        self.script("command.py", COMMAND)
+        self.write_config(config)
 
     def read(self, *names):
         with open(os.path.join(self.group, *names), encoding="ascii") as file:
@@ -383,6 +390,14 @@ class Cgroups(unittest.TestCase):
             daemon.ctl("task", "cancel", task)
             with open(path, encoding="ascii") as file:
                 self.assert_gone(int(file.read()), "a session of a worker that was killed")
+            self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
+
+    def test_a_second_daemon_leaves_the_first_alone(self):
+        with self.daemon() as daemon:
+            pid = self.worker(daemon)["pid"]
+            with UserDaemon(daemon.group, Fallback.CONFIG) as second:
+                self.assertIn("other processes live in", second.call("GetStatus")["cgroups"]["reason"])
+            self.assertEqual(self.worker(daemon)["pid"], pid)
             self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
 
     def test_what_a_dead_daemon_left_is_removed(self):
