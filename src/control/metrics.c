@@ -2,6 +2,7 @@
 
 #include "control/metrics.h"
 
+#include <math.h>
 #include <stdio.h>
 #include "base/cgroup.h"
 #include "build-config.h"
@@ -41,6 +42,8 @@ typedef struct Family {
 } Family;
 
 #define SECONDS(usec) ((double)(usec) / (double)USEC_PER_SEC)
+/* A kernel before 5.19 has no peak, and a group only the files of its controllers. */
+#define KNOWN(figure) ((figure) == UINT64_MAX ? NAN : (double)(figure))
 
 #define DEFINE_GETTER(name, expression)           \
         static double get_##name(const Sample *s) \
@@ -77,10 +80,10 @@ DEFINE_GETTER(pool_error_ratio, pool_stats_error_rate(pool_stats(s->pool)))
 DEFINE_GETTER(pool_queued, s->figures.n_queued)
 DEFINE_GETTER(pool_oldest, SECONDS(s->figures.oldest_age_usec))
 DEFINE_GETTER(pool_exits, s->n.n_exits[s->cause])
-DEFINE_GETTER(pool_memory, s->cgroup.memory_bytes)
-DEFINE_GETTER(pool_memory_peak, s->cgroup.memory_peak_bytes)
-DEFINE_GETTER(pool_cpu, SECONDS(s->cgroup.cpu_usec))
-DEFINE_GETTER(pool_processes, s->cgroup.n_processes)
+DEFINE_GETTER(pool_memory, KNOWN(s->cgroup.memory_bytes))
+DEFINE_GETTER(pool_memory_peak, KNOWN(s->cgroup.memory_peak_bytes))
+DEFINE_GETTER(pool_cpu, SECONDS(KNOWN(s->cgroup.cpu_usec)))
+DEFINE_GETTER(pool_processes, KNOWN(s->cgroup.n_processes))
 DEFINE_GETTER(pool_run_p50, SECONDS(s->figures.run_p50_usec))
 DEFINE_GETTER(pool_run_p99, SECONDS(s->figures.run_p99_usec))
 
@@ -245,7 +248,7 @@ static bool is_of(const Family *family, const Sample *sample)
         case SCOPE_POOL_SERVER:
                 return sample->figures.has_server;
         case SCOPE_POOL_CGROUP:
-                return sample->has_cgroup;
+                return sample->has_cgroup && !isnan(family->get(sample));
         case SCOPE_SERVER:
                 return source_type(sample->source) == SOURCE_CONDUCTOR;
         default:
@@ -300,11 +303,11 @@ static void sample_cgroup(Sample *sample)
         const Cgroups *cgroups = manager_cgroups(sample->manager);
         char path[CGROUP_PATH_SIZE];
 
-        if (cgroups_controllers(cgroups) != CGROUP_ALL ||
+        if (cgroups_controllers(cgroups) == 0 ||
             cgroups_pool_path(cgroups, pool_name(sample->pool), path) < 0)
                 return;
         cgroup_read_figures(path, &sample->cgroup);
-        sample->has_cgroup = sample->cgroup.cpu_usec != CGROUP_MAX;
+        sample->has_cgroup = true;
 }
 
 static Sample *sample_pools(const Manager *manager, size_t *ret_n)
