@@ -119,7 +119,7 @@ static void launcher_take(Launcher *launcher, const LaunchAnswer *answer)
                 launcher_note_failure(launcher, answer->error, (ProcessStep)answer->step);
                 break;
         case LAUNCH_DONE:
-                launcher->request->pid = launcher->born;
+                launcher->request->pid = answer->pid;
                 launcher->done = true;
                 break;
         }
