@@ -340,8 +340,8 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
           .offset = POOL(limits.processes),
           .maximum = 4194304,
           .fallback = "0",
-          .help = "Processes and threads of a worker. What is over is refused to it, and logged "
-                  "once. Needs cgroups. 0: no limit." },
+          .help = "Processes and threads of a worker. What is over is refused to it, and logged, "
+                  "at most once a minute. Needs cgroups. 0: no limit." },
         { .key = "limits.cpu_quota",
           .type = SCHEMA_PERCENT,
           .change = SCHEMA_LIVE,
