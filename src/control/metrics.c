@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "base/cgroup.h"
+#include "base/log.h"
 #include "build-config.h"
 #include "control/describe.h"
 
@@ -58,6 +59,7 @@ DEFINE_GETTER(draining, manager_state(s->manager) == MANAGER_DRAINING)
 DEFINE_GETTER(config_time, (double)manager_config_msec(s->manager) / 1000)
 DEFINE_GETTER(config_rejected, manager_config_problem(s->manager) != NULL)
 DEFINE_GETTER(events_dropped, manager_n_events_dropped(s->manager))
+DEFINE_GETTER(log_dropped, log_n_dropped())
 DEFINE_GETTER(stall, SECONDS(manager_stall_usec(s->manager)))
 
 DEFINE_GETTER(pool_up, s->figures.status.n_running > 0 || s->figures.status.n_wanted == 0)
@@ -127,6 +129,7 @@ static const Family families[] = {
         { "config_loaded_timestamp_seconds", "gauge", "When the configuration in effect was loaded", SCOPE_DAEMON, get_config_time },
         { "config_rejected", "gauge", "1 if the last reload was refused", SCOPE_DAEMON, get_config_rejected },
         { "events_dropped_total", "counter", "Events that on_event was too slow for", SCOPE_DAEMON, get_events_dropped },
+        { "log_lines_dropped_total", "counter", "Lines of the log that nobody took", SCOPE_DAEMON, get_log_dropped },
         { "storage_stall_seconds", "gauge", "How long the storage has been at its current job", SCOPE_DAEMON, get_stall },
 
         { "pool_up", "gauge", "1 if a worker is ready, or none is wanted", SCOPE_POOL, get_pool_up },

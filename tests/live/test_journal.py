@@ -152,6 +152,7 @@ class WithJournal(unittest.TestCase):
         print(f"# the slowest answer: {1000 * slowest:.0f} ms")
         self.assertLess(slowest, 5)
         self.assertGreater(self.daemon.call("GetStatus")["log"]["dropped"], 0)
+        self.assertRegex(self.daemon.call("GetMetrics")["text"], r"(?m)^yardmaster_log_lines_dropped_total [1-9]")
         # What starts meanwhile has no stream that could hang.
         self.daemon.call("RestartPool", {"pool": "on"})
         self.run_task("on", times=1000)
