@@ -261,7 +261,7 @@ class Readme(unittest.TestCase):
 
     def test_files(self):
         self.assertLessEqual(self.files.count("\n"), 10)
-        self.assertTrue(self.after.startswith("yardmasterd --check\nsudo systemctl reload yardmaster\n"), self.after)
+        self.assertTrue(self.after.startswith("sudo yardmasterd --check\nsudo systemctl reload yardmaster\n"), self.after)
         with harness.Daemon() as daemon:
             daemon.script("hello", ECHO)
             daemon.write("conf.d/hello.conf", self.files.replace("./hello", daemon.path("hello")))
