@@ -256,7 +256,7 @@ void cgroups_forget_pool(Cgroups *cgroups, const char *pool)
         char path[CGROUP_PATH_SIZE];
 
         if (cgroups_controllers(cgroups) == 0 || cgroups_pool_path(cgroups, pool, path) < 0 ||
-            rmdir(path) >= 0) /* not those in it: a pool of that name may live again */
+            rmdir(path) >= 0)
                 return;
         LIST_FOREACH (link, &cgroups->dying) {
                 Dying *dying = LIST_ENTRY(link, Dying, link);
