@@ -70,7 +70,9 @@ int cgroup_write(const char *path, const char *attribute, const char *value)
         _cleanup_close_ int fd = -EBADF;
         size_t size = strlen(value);
 
-        fd = open_attribute(path, attribute, O_WRONLY);
+        /* From Linux 6.15 on, a limit below what is in use then takes effect by and by, and is not
+         * waited for. */
+        fd = open_attribute(path, attribute, O_WRONLY | O_NONBLOCK);
         if (fd < 0)
                 return fd;
         return write(fd, value, size) == (ssize_t)size ? 0 : -errno;

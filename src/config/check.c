@@ -181,6 +181,18 @@ static int check_lease(const ConfigPool *pool, const char **ret_key, char **ret_
                             "workers for ever: set watchdog, or a task_timeout");
 }
 
+static int check_limits(const ConfigPool *pool, const char **ret_key, char **ret_message)
+{
+        char high[FORMAT_MAX], most[FORMAT_MAX];
+
+        if (pool->limits.memory == 0 || pool->limits.memory_high < pool->limits.memory)
+                return 0;
+        *ret_key = "limits.memory_high";
+        return value_refuse(ret_message, "%s has no effect: limits.memory is %s, and reached first",
+                            format_size(high, pool->limits.memory_high),
+                            format_size(most, pool->limits.memory));
+}
+
 int check_values(const ConfigPool *pool, const char **ret_key, char **ret_message)
 {
         const struct {
@@ -191,6 +203,7 @@ int check_values(const ConfigPool *pool, const char **ret_key, char **ret_messag
                 { "restart.backoff", "restart.backoff_max", &pool->restart.backoff },
                 { "error_backoff.delay", "error_backoff.max", &pool->error_backoff.backoff },
         };
+        int r;
 
         for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
                 char base[FORMAT_MAX], max[FORMAT_MAX];
@@ -207,7 +220,8 @@ int check_values(const ConfigPool *pool, const char **ret_key, char **ret_messag
                 return value_refuse(ret_message, "a per-task command does one task at a time: set "
                                                  "workers instead");
         }
-        return check_lease(pool, ret_key, ret_message);
+        r = check_limits(pool, ret_key, ret_message);
+        return r != 0 ? r : check_lease(pool, ret_key, ret_message);
 }
 
 int check_pool(Findings *findings, ConfigPool *pool)

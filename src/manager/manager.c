@@ -224,7 +224,7 @@ static int take_cgroups(Manager *manager)
         if (obstacle == CGROUP_OBSTACLE_ERROR)
                 log_warning_errno(error, "workers get no cgroups, %s: %m",
                                   cgroup_obstacle_to_string(obstacle));
-        else if (obstacle != CGROUP_OBSTACLE_NONE)
+        else if (obstacle != CGROUP_OBSTACLE_NONE && !manager->config->fileless)
                 log_info("workers get no cgroups: %s", cgroup_obstacle_to_string(obstacle));
         if (cgroups_n_leftovers(manager->cgroups) > 0)
                 log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_LEFTOVER_KILLED }),

@@ -78,6 +78,12 @@ START_TEST(test_with_each_type)
                 { "task_timeout", "infinity" },
                 { "stop_timeout", "1.5" },
                 { "limits.memory", "1.5G" },
+                { "limits.swap", "0" },
+                { "limits.swap", "infinity" },
+                { "limits.cpu_quota", "50%" },
+                { "limits.cpu_quota", "0" },
+                { "limits.cpu_quota", "10000%" },
+                { "limits.cpu_weight", "10000" },
                 { "rate", "none" },
                 { "rate", "1/5s" },
                 { "leave_children", "true" },
@@ -122,6 +128,16 @@ START_TEST(test_with_refused)
                         "retry.backoff: 2m is longer than retry.backoff_max, which is 1m");
         assert_not_with(lasting, "leave_children", "true",
                         "leave_children: has no effect for mode \"persistent\"");
+        assert_not_with(once, "limits.memory", "infinity",
+                        "limits.memory: infinity is out of range: 1M to 64T, or 0");
+        assert_not_with(once, "limits.cpu_quota", "half",
+                        "limits.cpu_quota: 'half' is not a percentage, like \"50%\"");
+        assert_not_with(once, "limits.cpu_quota", "50%%",
+                        "limits.cpu_quota: '50%%' is not a percentage, like \"50%\"");
+        assert_not_with(once, "limits.cpu_quota", "10000001%",
+                        "limits.cpu_quota: 10000001% is out of range: 1% to 1000000%, or 0");
+        assert_not_with(once, "limits.cpu_weight", "10001",
+                        "limits.cpu_weight: 10001 is out of range: 1 to 10000, or 0");
         assert_not_with(once, "leave_children", "yes",
                         "leave_children: 'yes' is neither true nor false");
         assert_not_with(once, "concurrency", "2",

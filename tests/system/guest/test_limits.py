@@ -167,6 +167,16 @@ class Limits(guest.Scenario):
         self.assertTrue(guest.yardctl_json("status")["cgroups"]["used"])
         guest.wait_task(guest.submit("hungry"))
 
+    def test_cases_of_handlers(self):
+        """Of tests/live/test_cgroup.py those that the service's own scenarios do not have."""
+        cases = ["test_a_command_out_of_memory", "test_what_a_dead_daemon_left_is_removed",
+                 "test_a_launcher_that_is_killed_is_replaced", "test_commands_end_as_without_groups"]
+        script = guest.PAYLOAD + "/live/test_cgroup.py"
+        result = guest.run("python3", script, *cases, status=None, timeout=guest.TIMEOUT * 3)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(len(re.findall("(?m)^ok .*$", result.stdout)), len(cases), result.stdout)
+        self.assertNotIn("SKIP", result.stdout)
+
     def test_without_delegation(self):
         guest.drop_in("no-delegate", "[Service]\nDelegate=no\n")
         guest.systemctl("restart", guest.UNIT)
