@@ -126,20 +126,31 @@ int cgroup_read_uint(const char *path, const char *attribute, uint64_t *ret)
         return r < 0 ? r : parse_value(text, ret);
 }
 
+/* Of a file's text. */
+static int find_key(const char *text, const char *key, uint64_t *ret)
+{
+        size_t length = strlen(key);
+        char number[24];
+
+        for (const char *line = text; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (strncmp(line, key, length) != 0 || line[length] != ' ')
+                        continue;
+                (void)snprintf(number, sizeof(number), "%.*s",
+                               (int)MIN(strcspn(line + length + 1, "\n"), sizeof(number) - 1),
+                               line + length + 1);
+                return parse_value(number, ret);
+        }
+        return -ENOENT;
+}
+
 int cgroup_read_key(const char *path, const char *attribute, const char *key, uint64_t *ret)
 {
-        char text[ATTRIBUTE_SIZE], *rest = text, *line;
-        size_t length = strlen(key);
+        char text[ATTRIBUTE_SIZE];
         int r;
 
         r = read_attribute(path, attribute, text, sizeof(text));
-        if (r < 0)
-                return r;
-        while ((line = strsep(&rest, "\n"))) {
-                if (strncmp(line, key, length) == 0 && line[length] == ' ')
-                        return parse_value(line + length + 1, ret);
-        }
-        return -ENOENT;
+        return r < 0 ? r : find_key(text, key, ret);
 }
 
 int cgroup_read_pids(const char *path, pid_t *ret_pids, size_t n)
@@ -178,26 +189,30 @@ int cgroup_is_populated(const char *path)
 void cgroup_read_figures(const char *path, CgroupFigures *ret)
 {
         const struct {
-                const char *attribute;
-                const char *key; /* NULL: it is a number */
+                const char *attribute; /* NULL: as before */
+                const char *key;       /* NULL: it is a number */
                 uint64_t *value;
         } rows[] = {
                 { "memory.current", NULL, &ret->memory_bytes },
                 { "memory.peak", NULL, &ret->memory_peak_bytes },
                 { "memory.swap.current", NULL, &ret->swap_bytes },
                 { "cpu.stat", "usage_usec", &ret->cpu_usec },
-                { "cpu.stat", "throttled_usec", &ret->throttled_usec },
+                { NULL, "throttled_usec", &ret->throttled_usec },
                 { "pids.current", NULL, &ret->n_processes },
                 { "memory.events", "oom_kill", &ret->n_oom_kills },
                 { "pids.events", "max", &ret->n_forks_refused },
         };
+        char text[ATTRIBUTE_SIZE];
+        int read = -ENOENT, r;
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                int r = rows[i].key ? cgroup_read_key(path, rows[i].attribute, rows[i].key,
-                                                      rows[i].value)
-                                    : cgroup_read_uint(path, rows[i].attribute, rows[i].value);
-
+                if (rows[i].attribute)
+                        read = read_attribute(path, rows[i].attribute, text, sizeof(text));
+                r = read;
+                if (r >= 0)
+                        r = rows[i].key ? find_key(text, rows[i].key, rows[i].value)
+                                        : parse_value(text, rows[i].value);
                 if (r < 0)
-                        *rows[i].value = UINT64_MAX;
+                        *rows[i].value = CGROUP_MAX;
         }
 }

@@ -86,6 +86,7 @@ class Limits(guest.Scenario):
         self.assertEqual(group("supervisor/cgroup.procs"), str(guest.main_pid()))
         self.assertEqual((group("hungry/1/memory.max"), group("hungry/1/pids.max"), group("hungry/cpu.weight")),
                          (str(100 << 20), "10", "50"))
+        self.assertEqual(group("supervisor/cpu.weight"), "1000")
         # the unit's own attributes are its administrator's
         self.assertEqual((group("memory.max"), group("cpu.weight")), ("max", "100"))
         shown = guest.systemctl("status", "--no-pager", guest.UNIT).stdout
