@@ -442,6 +442,13 @@ static const char *state_word(const Manager *manager)
                     state == POOL_STATE_BACKOFF)
                         return "degraded";
         }
+        for (size_t i = 0; i < manager_n_sources(manager); i++) {
+                SourceStatus status;
+
+                source_get_status(manager_source(manager, i), &status);
+                if (!streq(status.state, "ok"))
+                        return "degraded";
+        }
         return "running";
 }
 

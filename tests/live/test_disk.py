@@ -178,8 +178,10 @@ class FailingDisk(unittest.TestCase):
                 daemon.submit("work")
             self.assertIn("removed or replaced", caught.exception.parameters["message"])
             self.assertEqual(source_state(daemon)["state"], "failing")
+            self.assertEqual(daemon.ctl_json("status")["state"], "degraded")
             os.rename(daemon.path("elsewhere"), daemon.path("state"))
             wait_for_state(daemon, "ok")
+            self.assertEqual(daemon.ctl_json("status")["state"], "running")
             self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
 
     def test_locked_by_another_process(self):
