@@ -462,6 +462,7 @@ static json_object *describe_log(void)
         object_add_bool(&object, "journal", log_to_journal());
         object_add_string(&object, "unit", unit);
         object_add_bool(&object, "user", user);
+        object_add_uint(&object, "uid", geteuid());
         object_add_uint(&object, "dropped", log_n_dropped());
         return object_take(&object);
 }

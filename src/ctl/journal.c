@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <glob.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <systemd/sd-journal.h>
 #include "base/parse.h"
@@ -73,6 +74,37 @@ static int append_all(char ***words, const JournalQuery *query)
         return r;
 }
 
+static int append_identifiers(char ***words, const JournalQuery *query)
+{
+        int r = 0;
+
+        if (query->worker)
+                return append_match(words, "SYSLOG_IDENTIFIER", query->worker);
+        STRV_FOREACH (name, query->workers) {
+                if (r >= 0)
+                        r = append_match(words, "SYSLOG_IDENTIFIER", *name);
+        }
+        return r;
+}
+
+/* Of a process that is gone when the journal reads what it printed, the journal knows no unit: what
+ * a worker says that ends at once is found by its user alone. */
+static int append_short_lived(char ***words, const JournalQuery *query)
+{
+        char uid[32];
+        int r;
+
+        if (!query->unit || query->uid < 0)
+                return 0;
+        (void)snprintf(uid, sizeof(uid), "%" PRId64, query->uid);
+        r = strv_append(words, "+");
+        if (r >= 0)
+                r = append_match(words, "_TRANSPORT", "stdout");
+        if (r >= 0)
+                r = append_match(words, "_UID", uid);
+        return r < 0 ? r : append_identifiers(words, query);
+}
+
 int journal_append_matches(char ***words, const JournalQuery *query)
 {
         int r;
@@ -83,12 +115,10 @@ int journal_append_matches(char ***words, const JournalQuery *query)
                 return append_all(words, query);
 
         r = begin_group(words, query, true);
-        if (r >= 0 && query->worker)
-                r = append_match(words, "SYSLOG_IDENTIFIER", query->worker);
-        STRV_FOREACH (name, query->worker ? NULL : query->workers) {
-                if (r >= 0)
-                        r = append_match(words, "SYSLOG_IDENTIFIER", *name);
-        }
+        if (r >= 0)
+                r = append_identifiers(words, query);
+        if (r >= 0)
+                r = append_short_lived(words, query);
         if (r >= 0)
                 r = begin_group(words, query, false);
         if (r < 0)

@@ -6,10 +6,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct JournalQuery {
         const char *unit;     /* the service; NULL: not known */
         bool user;            /* a user's */
+        int64_t uid;          /* who it runs as; -1: not known */
         const char *pool;     /* NULL: all */
         const char *worker;   /* "pool/n", or NULL */
         const char *task;     /* its id, or NULL */

@@ -50,6 +50,7 @@ const Option logs_options[] = {
 typedef struct LogPlace {
         char *unit;
         bool user;
+        int64_t uid; /* -1: not known */
         unsigned n_workers;
         bool guessed;
 } LogPlace;
@@ -102,6 +103,8 @@ static int read_place(Slice status, LogPlace *place)
                 return -ENOENT;
         place->unit = member_text(log, "unit");
         place->user = member_true(log, "user");
+        if (member_is_set(log, "uid"))
+                place->uid = member_integer(log, "uid");
         return 0;
 }
 
@@ -249,7 +252,7 @@ ExitCode verb_logs(Ctl *ctl, const Arguments *arguments)
 {
         const char *level = arguments->options[LOGS_PRIORITY], *worker;
         _cleanup_(strv_freep) char **options = NULL, **words = NULL;
-        _cleanup_(log_place_deinit) LogPlace place = { 0 };
+        _cleanup_(log_place_deinit) LogPlace place = { .uid = -1 };
         _cleanup_free_ char *pool = NULL;
         ExitCode code;
 
@@ -272,6 +275,7 @@ ExitCode verb_logs(Ctl *ctl, const Arguments *arguments)
             make_command(&words, options,
                          &(JournalQuery){ .unit = place.unit,
                                           .user = place.user,
+                                          .uid = place.uid,
                                           .pool = pool,
                                           .worker = worker,
                                           .task = arguments->options[LOGS_TASK] },
@@ -289,7 +293,7 @@ void print_last_lines(Ctl *ctl, const char *name)
 {
         static char *const options[] = { "--quiet", "--no-pager", "--lines=" LINES_OF_STATUS,
                                          NULL };
-        _cleanup_(log_place_deinit) LogPlace place = { 0 };
+        _cleanup_(log_place_deinit) LogPlace place = { .uid = -1 };
         _cleanup_(strv_freep) char **words = NULL;
         _cleanup_free_ char *pool = NULL;
         const char *worker;
@@ -303,6 +307,7 @@ void print_last_lines(Ctl *ctl, const char *name)
             make_command(&words, options,
                          &(JournalQuery){ .unit = place.unit,
                                           .user = place.user,
+                                          .uid = place.uid,
                                           .pool = pool,
                                           .worker = worker },
                          0) < 0)

@@ -131,7 +131,7 @@ STATUS = {"version": "9.9", "pid": 42, "state": "degraded", "statusText": "1 poo
           "memoryBytes": 9_000_000, "config": "/etc/y.conf", "configTime": 1, "configProblem": None, "pools": [POOL],
           "sources": [SOURCE], "unserved": [{"source": "local", "type": "resize", "queued": 5,
                                              "oldestAgeUsec": 9_000_000}],
-          "eventsDropped": 0, "log": {"journal": True, "unit": "yardmaster.service", "user": False, "dropped": 0}}
+          "eventsDropped": 0, "log": {"journal": True, "unit": "yardmaster.service", "user": False, "uid": 997, "dropped": 0}}
 TASK = {"taskId": "t-1", "taskType": "thumbnail", "status": "COMPLETED", "source": "local", "priority": 5,
         "attempts": 1,
         "attemptsMax": 3, "pollCount": 1, "scheduledTime": 1_700_000_000_000, "startTime": 1_700_000_000_100,

@@ -70,14 +70,17 @@ class Logs(ScriptedCase):
         self.assertEqual(self.sent(), ("ListWorkers", {"pool": "thumbnail"}))
         self.assertEqual(words[:2], ["--lines=1000", "_SYSTEMD_UNIT=yardmaster.service"])
         self.assertEqual(words[-3:], ["+", "_SYSTEMD_UNIT=yardmaster.service", "YARDMASTER_POOL=thumbnail"])
-        # Those that a scale may add while the log is followed, too.
-        self.assertEqual(words[2:-3], [f"SYSLOG_IDENTIFIER=thumbnail/{n}" for n in range(1, 73)])
+        # Those that a scale may add while the log is followed, too; and of those that end at once, whose unit
+        # the journal does not find.
+        names = [f"SYSLOG_IDENTIFIER=thumbnail/{n}" for n in range(1, 73)]
+        self.assertEqual(words[2:-3], [*names, "+", "_TRANSPORT=stdout", "_UID=997", *names])
 
     def test_of_a_worker(self):
         self.serve(GetStatus=STATUS, ListWorkers=workers("thumbnail", 1))
         unit = "_SYSTEMD_UNIT=yardmaster.service"
         self.assertEqual(self.words("thumbnail/7", "-f"),
-                         ["--follow", unit, "SYSLOG_IDENTIFIER=thumbnail/7", "+", unit, "YARDMASTER_WORKER=thumbnail/7"])
+                         ["--follow", unit, "SYSLOG_IDENTIFIER=thumbnail/7", "+", "_TRANSPORT=stdout", "_UID=997",
+                          "SYSLOG_IDENTIFIER=thumbnail/7", "+", unit, "YARDMASTER_WORKER=thumbnail/7"])
         self.serve(GetStatus=self.log(unit=None), ListWorkers=workers("thumbnail", 1))
         self.assertEqual(self.words("thumbnail/7", "-f"),
                          ["--follow", "SYSLOG_IDENTIFIER=thumbnail/7", "+", "YARDMASTER_WORKER=thumbnail/7"])
@@ -113,7 +116,8 @@ class Logs(ScriptedCase):
         unit = "_SYSTEMD_UNIT=yardmaster.service"
         out = self.ctl("status", "thumbnail/1", environment=self.environment).stdout
         self.assertTrue(out.endswith("\n\n" + "\n".join(
-            ["--quiet", "--no-pager", "--lines=10", unit, "SYSLOG_IDENTIFIER=thumbnail/1", "+", unit,
+            ["--quiet", "--no-pager", "--lines=10", unit, "SYSLOG_IDENTIFIER=thumbnail/1", "+", "_TRANSPORT=stdout", "_UID=997",
+             "SYSLOG_IDENTIFIER=thumbnail/1", "+", unit,
              "YARDMASTER_WORKER=thumbnail/1"]) + "\n"), out)
         out = self.ctl("status", "thumbnail", environment=self.environment).stdout
         self.assertTrue(out.endswith("\nYARDMASTER_POOL=thumbnail\n"), out)
