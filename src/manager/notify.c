@@ -203,7 +203,10 @@ static void send_status(Notify *notify)
 
 static int on_status_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
-        send_status(userdata);
+        Notify *notify = userdata;
+
+        if (notify->status_due)
+                send_status(notify);
         return 0;
 }
 
@@ -286,8 +289,11 @@ Notify *notify_free(Notify *notify)
         return NULL;
 }
 
+/* Who waited for this looks at the status next. */
 void notify_ready(Notify *notify)
 {
+        if (notify->status_due)
+                send_status(notify);
         tell(notify, "READY=1");
 }
 
