@@ -102,7 +102,9 @@ static int check_program(const char *path, char **ret_message)
         if (!S_ISREG(st.st_mode))
                 return value_refuse(ret_message, "%s is not a regular file", path);
         if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
-                return value_refuse(ret_message, "%s is not executable: chmod +x %s", path, path);
+                return value_refuse(ret_message, "%s is not executable%s: chmod %s %s", path,
+                                    st.st_mode & S_IXUSR ? " for the daemon's user" : "",
+                                    st.st_mode & S_IXUSR ? "a+rx" : "+x", path);
 
         char interpreter[SHEBANG_MAX];
         read_interpreter(path, interpreter);

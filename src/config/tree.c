@@ -129,8 +129,9 @@ int tree_read(Tree *tree, const char *file, Findings *findings)
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
-                findings_add(findings, FINDING_ERROR, at, NULL, "cannot read it: %s",
-                             text_strerror(r));
+                findings_add(findings, FINDING_ERROR, at, NULL, "cannot read it: %s%s",
+                             text_strerror(r),
+                             r == -EACCES ? "; the daemon's user has to be able to" : "");
                 return 0;
         }
         r = lexical_check(findings->files->paths[at.file], text, &hooks);

@@ -149,10 +149,12 @@ static ExitCode report_unreachable(const Ctl *ctl, char *const *tried, char *con
         (void)ctl_fail(EXIT_UNREACHABLE, "cannot reach yardmasterd. Tried:");
         for (size_t i = 0; tried && tried[i]; i++)
                 (void)fprintf(stderr, "  %s: %s\n", tried[i], reasons[i]);
-        (void)fprintf(stderr,
-                      "It does not run: systemctl start %s (or run yardmasterd), systemctl status "
-                      "%s says why it ended. Or say where it listens: --socket PATH\n",
-                      unit, unit);
+        (void)fprintf(
+                stderr,
+                "It does not run: systemctl start %s (or run yardmasterd), systemctl status "
+                "%s says why it ended. Or its socket was removed: systemctl restart %s. Or say "
+                "where it listens: --socket PATH\n",
+                unit, unit, unit);
         return EXIT_UNREACHABLE;
 }
 

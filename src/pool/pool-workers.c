@@ -6,6 +6,7 @@
 #include "pool/pool-internal.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include "base/log-ids.h"
 #include "base/log.h"
@@ -16,8 +17,13 @@
 #define REMEDY_START                                                                              \
         "let the daemon have more open files and memory (LimitNOFILE= of its service), or fewer " \
         "workers"
-#define REMEDY_CRASH \
-        "see what the worker printed ('yardctl logs'); try the handler with 'yardmasterd run'"
+#define REMEDY_CRASH                                                                            \
+        "see what the worker printed ('yardctl logs POOL'); try the handler with 'yardmasterd " \
+        "run': "                                                                                \
+        "if it works there, the service's sandbox forbids something, yardmaster-worker(7)"
+#define REMEDY_TRAP                                                                               \
+        "Node.js, Java and others that compile while they run end so in the service without its " \
+        "drop-in 20-jit.conf: yardmasterd(8), HARDENING; see also 'yardctl logs POOL'"
 
 unsigned pool_wanted_workers(const Pool *pool)
 {
@@ -398,6 +404,14 @@ static bool is_crash_loop(const Slot *slot, WorkerExitCause cause)
         return cause != WORKER_EXIT_TIMEOUT && cause != WORKER_EXIT_WATCHDOG;
 }
 
+static const char *remedy_of_exit(const WorkerExit *exit)
+{
+        bool killed = exit->code == CLD_KILLED || exit->code == CLD_DUMPED;
+
+        return killed && exit->value == SIGTRAP && getenv("INVOCATION_ID") ? REMEDY_TRAP
+                                                                           : REMEDY_CRASH;
+}
+
 static const char *log_id_of_exit(WorkerExitCause cause)
 {
         switch (cause) {
@@ -441,11 +455,11 @@ static void on_crash(Slot *slot, const WorkerExit *exit, usec_t now)
                                  .task_id = exit->task_id[0] != '\0' ? exit->task_id : NULL,
                                  .message_id = log_id_of_exit(exit->cause) }),
                   "%s; starting again in %.3gs", exit->text, (double)delay / (double)USEC_PER_SEC);
-        pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), REMEDY_CRASH);
+        pool_stats_set_error(&pool->stats, exit->text, strlen(exit->text), remedy_of_exit(exit));
         pool_emit(pool, by_itself ? EVENT_WORKER_CRASHED : EVENT_WORKER_KILLED, name, NULL, NULL,
                   exit->text);
         if (slot->n_failures >= POOL_FAILED_STARTS && pool_n_ready(pool) == 0)
-                pool_fail(pool, POOL_FAILURE_CRASHES, exit->text, REMEDY_CRASH);
+                pool_fail(pool, POOL_FAILURE_CRASHES, exit->text, remedy_of_exit(exit));
 }
 
 /* Persistent workers that were started before the program vanished go on. */
