@@ -75,7 +75,7 @@ ExitCode verb_reload(Ctl *ctl, const Arguments *arguments)
         print_names("removed", reply, "removed");
         print_names("changed in place", reply, "changed");
         print_names("workers replaced", reply, "restarted");
-        print_each("warning: ", reply, "warnings");
+        print_each("", reply, "warnings");
         if (array_length(member_array(reply, "added")) +
                     array_length(member_array(reply, "removed")) +
                     array_length(member_array(reply, "changed")) +

@@ -353,7 +353,7 @@ class Yardctl(ScriptedCase):
         self.assertEqual(self.sent(), ("RestartPool", {"pool": "p", "rolling": True}))
 
     def test_reload(self):
-        self.serve(Reload={"added": ["a"], "removed": [], "changed": ["b", "c"], "restarted": [], "warnings": ["w"]})
+        self.serve(Reload={"added": ["a"], "removed": [], "changed": ["b", "c"], "restarted": [], "warnings": ["warning: w"]})
         self.assertEqual(self.ctl("reload").stdout, "added: a\nchanged in place: b, c\nwarning: w\n")
         self.serve(Reload={"added": [], "removed": [], "changed": [], "restarted": [], "warnings": []})
         self.assertEqual(self.ctl("reload").stdout, "no pool has changed\n")
