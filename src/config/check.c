@@ -306,11 +306,12 @@ static int check_credentials(Findings *findings, const ConfigPool *pool, bool el
 }
 
 /* A file system that is read-only for this process: as a rule ProtectSystem= of the service. */
-static void check_working_directory(Findings *findings, const ConfigPool *pool)
+static void check_working_directory(Findings *findings, ConfigPool *pool)
 {
         const char *path = pool->working_directory;
 
-        if (path && access(path, W_OK) < 0 && errno == EROFS)
+        pool->working_directory_is_read_only = path && access(path, W_OK) < 0 && errno == EROFS;
+        if (pool->working_directory_is_read_only)
                 add(findings, FINDING_WARNING, pool, "working_directory",
                     "handlers cannot write to %s: if they have to, the service needs "
                     "ReadWritePaths=%s (systemctl edit, section [Service])",

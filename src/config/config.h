@@ -111,6 +111,7 @@ struct ConfigPool {
         char **credentials;     /* names in $CREDENTIALS_DIRECTORY; NULL: none */
         bool pass_credentials;  /* Conductor: the handler gets those of the source */
         char *working_directory;
+        bool working_directory_is_read_only; /* to the daemon and its handlers, when loaded */
         int nice;
         int *terminal_exit_codes;
         size_t n_terminal_exit_codes;

@@ -438,7 +438,9 @@ const SchemaRow schema_pool_rows[SCHEMA_POOL_ROWS] = {
           .flags = SCHEMA_NOT_EMPTY,
           .offset = POOL(working_directory),
           .fallback_text = "the daemon's",
-          .help = "Where the handler starts. Must exist." },
+          .help = "Where the handler starts. Must exist. For a handler of the service to write "
+                  "there "
+                  "the unit needs *ReadWritePaths=*: yardmasterd(8), section *HARDENING*." },
         { .key = "nice",
           .type = SCHEMA_INT,
           .change = SCHEMA_RESTART,

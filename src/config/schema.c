@@ -41,7 +41,9 @@ static const SchemaRow top_rows[] = {
           .fallback_text = "*$RUNTIME_DIRECTORY/control* where systemd sets it, else "
                            "*/run/yardmaster/control* for root and "
                            "*$XDG_RUNTIME_DIR/yardmaster/control* for others",
-          .help = "The control socket, which yardctl(1) talks to. At most 107 bytes." },
+          .help = "The control socket, which yardctl(1) talks to. At most 107 bytes. Of the "
+                  "service "
+                  "it is best left as it is: *ExecReload=* of the unit names it, too." },
         { .key = "state_dir",
           .type = SCHEMA_STRING,
           .role = SCHEMA_PATH,
@@ -77,7 +79,9 @@ static const SchemaRow top_rows[] = {
           .maximum = 30 * USEC_PER_DAY,
           .fallback = "60s",
           .help = "How long running tasks may go on once the daemon was told to stop. Then they "
-                  "are ended and given back to their source, which uses up no attempt." },
+                  "are ended and given back to their source, which uses up no attempt. systemd "
+                  "waits "
+                  "for it, whatever *TimeoutStopSec=* says." },
         { .key = "on_event.command",
           .type = SCHEMA_STRINGS,
           .role = SCHEMA_PROGRAM,

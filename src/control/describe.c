@@ -163,6 +163,8 @@ static json_object *describe_pool(const Manager *manager, const Pool *pool)
         object_add(&object, "unenforced",
                    describe_unenforced(config, cgroups_controllers(manager_cgroups(manager))));
         describe_pool_cgroup(&object, manager_cgroups(manager), config->name);
+        if (config->working_directory_is_read_only)
+                object_add_string(&object, "readOnlyDirectory", config->working_directory);
         if (stats->error_msec > 0)
                 object_add(&object, "lastError",
                            describe_error(stats->error_msec, stats->error, stats->error_remedy));

@@ -336,6 +336,16 @@ static void print_cgroup(Slice object)
         (void)printf(", %lld processes\n", (long long)member_integer(cgroup, "processes"));
 }
 
+static void print_read_only(Slice pool)
+{
+        _cleanup_free_ char *path = member_text(pool, "readOnlyDirectory");
+
+        if (!path)
+                return;
+        print_label("Read-only");
+        (void)printf("%s, unless the service has ReadWritePaths=%s\n", path, path);
+}
+
 static void print_pool(const Ctl *ctl, Slice pool)
 {
         _cleanup_free_ char *name = member_text(pool, "name");
@@ -371,6 +381,7 @@ static void print_pool(const Ctl *ctl, Slice pool)
                 print_pool_at_server(pool);
         print_cgroup(pool);
         print_line("Unenforced", member_list(pool, "unenforced"));
+        print_read_only(pool);
         if (member_is_set(pool, "lastError")) {
                 (void)printf("\nLast error\n");
                 print_problem(ctl, "pool", name, member_object(pool, "lastError"));

@@ -116,6 +116,7 @@ POOL = {"name": "thumbnail", "source": "local", "taskTypes": ["thumbnail"], "mod
         "processed": 1234, "completed": 1200, "failed": 34, "retried": 30, "canceled": 0, "handedBack": 0,
         "crashes": 1, "errorRate": 0.25, "queued": 17, "delayed": 3, "oldestAgeUsec": 200_000_000,
         "runP50Usec": 12_400, "runP99Usec": 1_500_000, "unenforced": ["limits.processes"],
+        "readOnlyDirectory": "/srv/images",
         "lastError": {"time": 1, "message": "cannot exec ./thumb: No such file", "remedy": "install it"},
         "lastFetchAgeUsec": 2_000_000}
 WORKER = {"name": "thumbnail/2", "pool": "thumbnail", "state": "ready", "pid": 4711, "ageUsec": 60_000_000,

@@ -190,22 +190,69 @@ class StoredSocket(Case):
         self.assertFalse(os.path.exists(self.daemon.socket_path))
 
 
+class Timeouts(Case):
+    """EXTEND_TIMEOUT_USEC=: systemd waits as long as there is something to wait for."""
+
+    def begin_drain(self, keys, n):
+        self.daemon.write_config(f'drain_timeout = "{keys}";' + POOL % f"workers = {n};")
+        self.daemon.script("work.sh", f"""#!/bin/sh
+cat >/dev/null
+until [ -e {self.daemon.path("gate")}.$TASK_ID ]; do sleep 0.02; done
+echo '{{"status": "COMPLETED"}}'
+""")
+        self.daemon.start()
+        ids = [self.daemon.submit("work") for _ in range(n)]
+        harness.eventually(lambda: self.daemon.pool("work")["tasksInHand"] == n, "all tasks run")
+        self.daemon.notify.clear()
+        self.daemon.signal(signal.SIGTERM)
+        self.daemon.notify.wait_for("STOPPING=1")
+        return ids
+
+    def finish(self, task_id):
+        self.daemon.write("gate." + task_id, "")
+
+    def test_a_drain_without_a_deadline_waits_only_while_tasks_end(self):
+        first, second = self.begin_drain("infinity", 2)
+        # as it ticks each second, nothing is asked for
+        with self.assertRaises(TimeoutError):
+            self.daemon.notify.wait_for("EXTEND_TIMEOUT_USEC=", timeout=2.5)
+        self.finish(first)
+        self.daemon.notify.wait_for("EXTEND_TIMEOUT_USEC=120000000")
+        self.finish(second)
+        self.assertEqual(self.daemon.wait(), 0)
+
+    def test_a_drain_with_a_deadline_is_waited_for(self):
+        (task,) = self.begin_drain("1h", 1)
+        for _ in range(2):
+            self.daemon.notify.wait_for("EXTEND_TIMEOUT_USEC=10000000")
+        self.finish(task)
+        self.assertEqual(self.daemon.wait(), 0)
+
+    def test_pools_that_start_are_waited_for(self):
+        self.daemon.write_config((POOL % 'start_timeout = "1h";').replace(
+            "handler = {", 'handler = { mode = "persistent"; notify = true;'))
+        self.daemon.script("work.sh", "#!/bin/sh\nexec cat >/dev/null\n")
+        self.daemon.spawn()
+        self.daemon.notify.wait_for("EXTEND_TIMEOUT_USEC=20000000")
+        self.assertFalse([message for message in self.daemon.notify.messages if "READY=1" in message])
+        self.assertEqual(self.daemon.stop(), 0)
+
+
 class Watchdog(Case):
     """Twelve seconds: a ping every four, and a look every half second at what does not turn."""
 
-    def start(self):
-        self.daemon.write_config(POOL % 'limits = { memory = "1G"; }; workers = 2;')
-        self.daemon.script("work.sh", "#!/bin/sh\nsleep 1h\n")
+    def test_a_machine_that_slept_costs_no_ping(self):
+        # something that the pool has to do each second
+        self.daemon.write_config((POOL % 'restart = { backoff = "1s"; backoff_max = "1s"; };').replace(
+            "handler = {", 'handler = { mode = "persistent";'))
+        self.daemon.script("work.sh", "#!/bin/sh\nexit 1\n")
         self.daemon.environment["WATCHDOG_USEC"] = "12000000"
         self.daemon.start()
-        # something that the pool looks at each second
-        self.daemon.submit("work")
         self.daemon.notify.wait_for("WATCHDOG=1")
-
-    def test_a_machine_that_slept_costs_no_ping(self):
-        self.start()
+        # the loop is past the ping
+        self.daemon.log.wait_for("work/1: is now starting", start=len(self.daemon.log.lines))
         self.daemon.signal(signal.SIGSTOP)
-        time.sleep(6)  # longer than a ping's interval: this is what is tested
+        time.sleep(6)  # longer than what is waited for a pool: this is what is tested
         self.daemon.notify.clear()
         self.daemon.signal(signal.SIGCONT)
         self.daemon.notify.wait_for("WATCHDOG=1", timeout=3.5)

@@ -41,7 +41,7 @@ class Yardctl(ScriptedCase):
         out = self.ctl("status", "thumbnail").stdout
         self.assertEqual(self.sent(-2), ("ListWorkers", {"pool": "thumbnail"}))
         for text in ("pool thumbnail", "4 wanted, 3 running, 2 busy", "Fetching: no, last 2s ago", "17 (3 delayed), the oldest for 3m 20s", "25%",
-                     "limits.processes", "install it", "thumbnail/2", "4711", "t-1", "40% scale: 3 of 7", "10M",
+                     "limits.processes", "ReadWritePaths=/srv/images", "install it", "thumbnail/2", "4711", "t-1", "40% scale: 3 of 7", "10M",
                      "SEGV"):
             self.assertIn(text, out)
 

@@ -146,6 +146,7 @@ class Confinement(guest.Scenario):
         self.assertIn(line, guest.run("yardmasterd", "--check").stderr)
         self.assertIn(line, guest.systemctl("reload", guest.UNIT).stderr + "\n".join(self.journal.messages()))
         self.assertIn(line, guest.yardctl("config", "check").stdout)
+        self.assertIn(line, guest.yardctl("status", "probe").stdout)
         self.assertEqual(self.ask(write="made"), {"write": "EROFS"})
         guest.drop_in("writable", f"[Service]\n{line}\n")
         guest.systemctl("restart", guest.UNIT)
