@@ -368,6 +368,7 @@ class Cgroups(unittest.TestCase):
             for _ in range(3):
                 self.assertEqual(daemon.run_task("once")["status"], "COMPLETED")
                 launcher, = daemon.members("once/1")
+                self.assertLess(int(daemon.read("once/1", "memory.stat").split()[1]), 100_000, "its own memory")
                 os.kill(launcher, signal.SIGKILL)
                 self.assert_gone(launcher, "the launcher")
 
