@@ -110,10 +110,52 @@ class JournalOfWorkers(guest.Scenario):
         pid = guest.eventually(lambda: guest.workers("hash")[0].get("pid"), "a runner")
         self.assertTrue(guest.run("readlink", f"/proc/{pid}/fd/2").stdout.startswith("socket:"))
 
+    def test_who_may_read(self):
+        self.reload(talk=guest.pool_text("talk", guest.handler("talk", TALK)))
+        guest.wait_task(guest.submit("talk"))
+        guest.run("useradd", "--system", "outsider")
+        self.addCleanup(guest.run, "userdel", "outsider")
+        refused = self.logs("talk", user="outsider", status=7)
+        self.assertIn("adduser USER systemd-journal", refused.stderr)
+        guest.run("usermod", "--append", "--groups", "systemd-journal", "outsider")
+        self.assertIn("it is bad", self.logs("talk", user="outsider").stdout)
+
+    def test_of_instances(self):
+        folder = "/etc/yardmaster/instances/blue"
+        guest.write(folder + "/yardmaster.conf", 'sources = { local = { type = "queue"; }; };\n')
+        self.addCleanup(guest.shutil.rmtree, folder)
+        text = guest.pool_text("tenant", guest.handler("talk", TALK))
+        guest.write(folder + "/conf.d/tenant.conf", text)
+        self.addCleanup(guest.systemctl, "stop", "yardmaster@blue")
+        guest.systemctl("start", "yardmaster@blue")
+        self.reload(tenant=text)
+        guest.wait_task(guest.submit("tenant"))
+        guest.yardctl("--instance", "blue", "submit", "tenant", "--wait")
+        for words, pid in ((), guest.main_pid()), (("--instance", "blue"), guest.main_pid("yardmaster@blue.service")):
+            entries = self.logs_json("tenant", *words)
+            self.assertEqual({entry["_PID"] for entry in entries}, {str(pid)})
+            self.assertIn("it is bad", by_text(entries))
+        # Stopped, it still has something to show.
+        guest.systemctl("stop", "yardmaster@blue")
+        shown = self.logs("tenant", "--instance", "blue")
+        self.assertIn("the daemon cannot be asked", shown.stderr)
+        self.assertIn("it is bad", shown.stdout)
+
+    def test_start_refused(self):
+        guest.configure("bad", "pools: { bad: { }; };\n")
+        guest.systemctl("restart", guest.UNIT, status=1)
+        told = by_text(self.journal.entries("PRIORITY=3", "_SYSTEMD_UNIT=" + guest.UNIT))
+        self.assertTrue(any(text.startswith(guest.CONF_D + "/bad.conf:1:") for text in told), told)
+        explained = guest.run("journalctl", "-x", "MESSAGE_ID=" + told["not started: the configuration is invalid"]["MESSAGE_ID"])
+        self.assertIn("yardmasterd --check", explained.stdout)
+
     def chatter(self):
         """A pool of one such worker; its pid."""
         self.reload(chatter=guest.persistent("chatter", guest.handler("chatter", CHATTER)))
         return guest.wait_task(guest.submit("chatter", {"times": 1}))["output"]["pid"]
+
+    def chatter_pid(self):
+        return guest.workers("chatter")[0].get("pid")
 
     def test_journald_restarted(self):
         pid = self.chatter()
@@ -123,7 +165,7 @@ class JournalOfWorkers(guest.Scenario):
         self.assertEqual(guest.wait_task(task_id)["output"]["pid"], pid)
         printed = by_text(self.logs_json("chatter/1"))
         self.assertEqual([i for i in range(1, 201) if f"chatter {task_id} {i} {pid}" not in printed], [])
-        self.assertEqual(guest.workers("chatter")[0]["pid"], pid)
+        self.assertEqual(self.chatter_pid(), pid)
 
     def test_journald_stopped(self):
         daemon, pid = guest.main_pid(), self.chatter()
@@ -134,8 +176,7 @@ class JournalOfWorkers(guest.Scenario):
         # It goes on, although what it prints cannot be kept, and then its successor takes over.
         done = guest.wait_task(task_id)
         self.assertEqual((done["output"]["pid"], done["attempts"]), (pid, 1))
-        second = guest.eventually(lambda: (guest.workers("chatter")[0]["pid"] or pid) != pid and guest.workers("chatter")[0]["pid"],
-                                  "the worker is replaced")
+        second = guest.eventually(lambda: self.chatter_pid() not in (None, pid) and self.chatter_pid(), "the worker is replaced")
         self.assertEqual(guest.wait_task(guest.submit("chatter", {"times": 2}))["output"]["pid"], second)
         self.assertGreater(guest.yardctl_json("status")["log"]["dropped"], 0)
         self.assertIn("lines are missing", guest.yardctl("status").stdout)
