@@ -23,7 +23,6 @@ QEMU_BOOT_SECONDS = 240
 CGROUP_SECONDS = 10
 CONSOLE_TAIL = 60
 PR_SET_PDEATHSIG = 1
-CLONE_NEWNS = 0x20000
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -186,7 +185,13 @@ class Nspawn(Machine):
             os.makedirs(self.path(name))
 
     def command(self):
-        return ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
+        # Volatile: nothing is synced, since nothing of it is wanted after a crash of this machine.
+        layer = f"volatile,lowerdir={self.image.tree},upperdir={self.path('upper')},workdir={self.path('work')}"
+        # In namespaces of its own: its end is the end of all in it, its layer's mount included. A killed
+        # systemd-nspawn alone would leave the container running.
+        return ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc",
+                "sh", "-c", 'mount -t overlay -o "$0" overlay "$1" && shift && exec "$@"', layer, self.path("root"),
+                "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
                 "--private-network", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
                 f"--machine={self.name}", f"--directory={self.path('root')}",
                 f"--bind-ro={self.payload}:/mnt/payload", f"--bind={self.path('channel')}:/mnt/channel",
@@ -200,19 +205,10 @@ class Nspawn(Machine):
         return super().boot()
 
     def prepare(self):
-        """In a mount namespace of its own, whose end unmounts its layer."""
         super().prepare()
         for path in self.cgroups:
             with open(os.path.join(path, "cgroup.procs"), "w", encoding="utf-8") as file:
                 file.write("0")
-        if libc.unshare(CLONE_NEWNS) != 0:
-            os._exit(120)
-        # Volatile: nothing is synced, since nothing of it is wanted after a crash of this machine.
-        options = f"volatile,lowerdir={self.image.tree},upperdir={self.path('upper')},workdir={self.path('work')}"
-        if subprocess.run(["mount", "--make-rprivate", "/"], check=False).returncode != 0 or \
-                subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", self.path("root")],
-                               check=False).returncode != 0:
-            os._exit(121)
 
     def kill(self):
         super().kill()
