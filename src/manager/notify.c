@@ -175,6 +175,8 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Notify *notify = userdata;
         usec_t next = notify->interval_usec;
+        /* Before the ping: a process that is stopped right behind it has the next one due. */
+        usec_t now = clock_monotonic_usec();
 
         if (notify->alive(notify->interval_usec, notify->userdata)) {
                 tell(notify, "WATCHDOG=1");
@@ -190,7 +192,7 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
                 }
                 notify->suspected = true;
         }
-        (void)sd_event_source_set_time(source, usec_add(clock_monotonic_usec(), next));
+        (void)sd_event_source_set_time(source, usec_add(now, next));
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
