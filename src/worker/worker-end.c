@@ -146,14 +146,15 @@ static void worker_describe_exit(const Worker *worker, char *buffer, size_t size
 static void worker_describe_failure(Worker *worker)
 {
         const SpawnRequest *request = &worker->child->request;
+        bool launched = streq(request->step, "launch"); /* it is not about the worker's program */
         WorkerExit *last = &worker->last_exit;
         char error[96];
 
         (void)snprintf(error, sizeof(error), "%s", strerror(-request->error));
         error[0] = (char)tolower((unsigned char)error[0]);
         (void)snprintf(last->text, sizeof(last->text), "worker execution failed: %s %.100s: %s",
-                       streq(request->step, "exec") ? "fork/exec" : request->step, request->path,
-                       error);
+                       streq(request->step, "exec") ? "fork/exec" : request->step,
+                       launched ? worker->context->launcher_path : request->path, error);
 }
 
 void worker_cannot_start(Worker *worker)

@@ -383,6 +383,12 @@ class Cgroups(unittest.TestCase):
             self.assert_gone(launcher, "the launcher")
             self.assertEqual(daemon.run_task("once")["status"], "COMPLETED")
 
+    def test_a_missing_launcher_is_named(self):
+        daemon = self.daemon()
+        daemon.environment["YARDMASTER_LAUNCHER_PATH"] = "/nonexistent"
+        with daemon:
+            self.assertIn("launch /nonexistent: no such file", daemon.pool("work")["lastError"]["message"])
+
     def test_a_hung_worker_is_killed_whole(self):
         with self.daemon() as daemon:
             path = daemon.path("escaped")
