@@ -4,6 +4,8 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -16,13 +18,16 @@
 /* Of what systemctl says. */
 #define SHOWN_MAX 16384
 
-/* What may be written to under ProtectSystem=strict. */
-typedef struct Confinement {
-        const char *unit;
+struct Confinement {
+        char *unit;
+        char *user; /* NULL: root */
+        char *group;
+        char *state_dir; /* what the unit makes, the first of each; NULL: none */
+        char *runtime_dir;
         bool strict;
         bool home_hidden;
-        char **writable;
-} Confinement;
+        char **writable; /* under ProtectSystem=strict */
+};
 
 /* Its letters are such as a unit's name has, and it is no option of systemctl. */
 static bool is_unit_name(const char *name)
@@ -82,6 +87,32 @@ static int add_folders(Confinement *confinement, const char *parent, char *names
         return r;
 }
 
+static int keep_text(char **text, const char *parent, const char *name)
+{
+        size_t n = strcspn(name, " ");
+
+        free(*text);
+        *text = NULL;
+        if (n == 0 || asprintf(text, "%s%.*s", parent, (int)n, name) >= 0)
+                return 0;
+        *text = NULL;
+        return -ENOMEM;
+}
+
+/* Who it runs as, and what it makes for that. */
+static int take_identity(Confinement *confinement, const char *key, const char *value)
+{
+        if (streq(key, "User"))
+                return keep_text(&confinement->user, "", value);
+        if (streq(key, "Group"))
+                return keep_text(&confinement->group, "", value);
+        if (streq(key, "StateDirectory"))
+                return keep_text(&confinement->state_dir, "/var/lib/", value);
+        if (streq(key, "RuntimeDirectory"))
+                return keep_text(&confinement->runtime_dir, "/run/", value);
+        return 0;
+}
+
 /* One "Key=value" of systemctl show. */
 static int take_property(Confinement *confinement, char *line)
 {
@@ -95,11 +126,15 @@ static int take_property(Confinement *confinement, char *line)
                 { "RuntimeDirectory", "/run/" },
         };
         char *value = strchr(line, '=');
+        int r;
 
         if (!value)
                 return 0;
         *value++ = '\0';
         value[strcspn(value, "\n")] = '\0';
+        r = take_identity(confinement, line, value);
+        if (r < 0)
+                return r;
         if (streq(line, "ProtectSystem"))
                 confinement->strict = streq(value, "strict");
         else if (streq(line, "ProtectHome"))
@@ -118,7 +153,7 @@ static int start_systemctl(const char *unit, pid_t *ret_pid, FILE **ret)
         char *const arguments[] = { (char *)"systemctl", (char *)"show",
                                     (char *)"--property=ProtectSystem,ProtectHome,PrivateTmp,"
                                             "ReadWritePaths,StateDirectory,CacheDirectory,"
-                                            "LogsDirectory,RuntimeDirectory",
+                                            "LogsDirectory,RuntimeDirectory,User,Group",
                                     (char *)unit, NULL };
         _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         posix_spawn_file_actions_t actions;
@@ -214,18 +249,78 @@ static bool is_set_by_file(const Config *config)
         return place_state_dir(&fallback) < 0 || !streq(fallback, config->state_dir);
 }
 
-void confinement_check(const Config *config, const char *unit)
+Confinement *confinement_free(Confinement *confinement)
 {
-        char found[UNIT_NAME_MAX + 1];
-        Confinement confinement = { .unit = unit ?: found };
+        if (!confinement)
+                return NULL;
+        strv_free(confinement->writable);
+        free(confinement->unit);
+        free(confinement->user);
+        free(confinement->group);
+        free(confinement->state_dir);
+        free(confinement->runtime_dir);
+        free(confinement);
+        return NULL;
+}
 
-        if ((!unit && !find_unit(config->path, found)) || !is_unit_name(confinement.unit))
-                return;
-        if (ask_systemd(&confinement) >= 0) {
-                if (is_set_by_file(config))
-                        check_folder(&confinement, "warning: state_dir", config->state_dir);
-                for (size_t i = 0; i < config->n_pools; i++)
-                        check_pool(&confinement, config->pools[i]);
-        }
-        strv_free(confinement.writable);
+int confinement_new(Confinement **ret, const char *path, const char *unit)
+{
+        _cleanup_(confinement_freep) Confinement *confinement = calloc(1, sizeof(Confinement));
+        char found[UNIT_NAME_MAX + 1];
+        int r;
+
+        if (!confinement)
+                return -ENOMEM;
+        if ((!unit && !find_unit(path, found)) || !is_unit_name(unit ?: found))
+                return -ENOENT;
+        confinement->unit = strdup(unit ?: found);
+        if (!confinement->unit)
+                return -ENOMEM;
+        r = ask_systemd(confinement);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(confinement);
+        return 0;
+}
+
+/* A group that is not told is the user's. */
+static int switch_user(const Confinement *confinement)
+{
+        const struct passwd *user = getpwnam(confinement->user);
+        const struct group *group = NULL;
+        gid_t gid;
+
+        if (!user)
+                return -ESRCH;
+        if (confinement->group)
+                group = getgrnam(confinement->group);
+        gid = group ? group->gr_gid : user->pw_gid;
+        if (initgroups(user->pw_name, gid) < 0 || setresgid(gid, gid, gid) < 0 ||
+            setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
+                return -errno;
+        return 0;
+}
+
+int confinement_enter(const Confinement *confinement)
+{
+        int r;
+
+        if (geteuid() != 0 || !confinement->user || streq(confinement->user, "root"))
+                return 0;
+        r = switch_user(confinement);
+        if (r < 0)
+                return r;
+        if ((confinement->state_dir && setenv("STATE_DIRECTORY", confinement->state_dir, 1) < 0) ||
+            (confinement->runtime_dir &&
+             setenv("RUNTIME_DIRECTORY", confinement->runtime_dir, 1) < 0))
+                return -errno;
+        return 0;
+}
+
+void confinement_check(const Confinement *confinement, const Config *config)
+{
+        if (is_set_by_file(config))
+                check_folder(confinement, "warning: state_dir", config->state_dir);
+        for (size_t i = 0; i < config->n_pools; i++)
+                check_pool(confinement, config->pools[i]);
 }

@@ -61,13 +61,22 @@ static int load_config(const char *path, int (*load)(const char *, Config **, Co
 
 static int check(const char *path, const char *unit)
 {
+        _cleanup_(confinement_freep) Confinement *confinement = NULL;
         _cleanup_(config_unrefp) Config *config = NULL;
         int r;
 
+        if (confinement_new(&confinement, path, unit) >= 0) {
+                r = confinement_enter(confinement);
+                if (r < 0)
+                        (void)fprintf(stderr,
+                                      "yardmasterd: cannot check as the user of the service: %s\n",
+                                      strerror(-r));
+        }
         r = load_config(path, config_load_elsewhere, &config);
         if (r != 0)
                 return r;
-        confinement_check(config, unit);
+        if (confinement)
+                confinement_check(confinement, config);
         (void)printf("%s: valid, %zu pools, %zu sources\n", path, config->n_pools,
                      config->n_sources);
         return EXIT_SUCCESS;

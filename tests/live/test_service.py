@@ -266,7 +266,7 @@ class Check(Case):
     UNIT = ("ProtectSystem=strict\nProtectHome=yes\nPrivateTmp=yes\nReadWritePaths=-/srv /data/in\n"
             "StateDirectory=yardmaster\nRuntimeDirectory=yardmaster\nCacheDirectory=\nLogsDirectory=\n")
 
-    def check(self, unit="yardmaster@a.service", shown=UNIT, status=0, **folders):
+    def check(self, unit="yardmaster@a.service", shown=UNIT, status=0, exit_code=0, **folders):
         self.daemon.write("shown", shown)
         self.daemon.script("bin/systemctl", f"""#!/bin/sh
 echo "$@" >{self.daemon.path("asked")}
@@ -280,7 +280,7 @@ exit {status}
             [harness.YARDMASTERD, "--check", "--config", self.daemon.config_path, *(["--unit", unit] if unit else [])],
             capture_output=True, text=True, check=False,
             env={**os.environ, "PATH": self.daemon.path("bin") + ":" + os.environ["PATH"]})
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, exit_code, done.stderr)
         return done.stderr
 
     def test_names_the_line_that_is_needed(self):
@@ -293,6 +293,17 @@ exit {status}
         self.assertNotIn("pools.d", told)
         # the scratch folder is below /tmp, which is the service's own
         self.assertNotIn("state_dir", told)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_root_looks_as_the_user_of_the_service(self):
+        os.chmod(self.daemon.directory, 0o755)
+        shown = "User=nobody\nGroup=nogroup\nStateDirectory=yardmaster\nRuntimeDirectory=yardmaster\n"
+        self.assertEqual(self.check(shown=shown, a="/usr"), "")
+        path = self.daemon.write("conf.d/secret.conf", 'drain_timeout = "5s";\n', mode=0o600)
+        self.assertIn(f"{path}: cannot read it: Permission denied; the daemon's user has to be able to",
+                      self.check(shown=shown, exit_code=78))
+        self.assertEqual(self.check(shown="User=\n"), "")
+        self.assertIn("cannot check as the user of the service: No such process", self.check(shown="User=nosuchuser\n"))
 
     def test_other_units_and_none(self):
         self.assertEqual(self.check(shown="ProtectSystem=full\nProtectHome=read-only\n", a="/usr", b="/home"), "")
