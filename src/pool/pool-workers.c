@@ -21,8 +21,8 @@
         "see what the worker printed ('yardctl logs POOL'); try the handler with 'yardmasterd " \
         "run': "                                                                                \
         "if it works there, the service's sandbox forbids something, yardmaster-worker(7)"
-#define REMEDY_TRAP                                                                               \
-        "Node.js, Java and others that compile while they run end so in the service without its " \
+#define REMEDY_TRAP                                                                         \
+        "Node.js and others that compile while they run end so in the service without its " \
         "drop-in 20-jit.conf: yardmasterd(8), HARDENING; see also 'yardctl logs POOL'"
 
 unsigned pool_wanted_workers(const Pool *pool)
