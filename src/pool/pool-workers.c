@@ -24,6 +24,13 @@
 #define REMEDY_TRAP                                                                         \
         "Node.js and others that compile while they run end so in the service without its " \
         "drop-in 20-jit.conf: yardmasterd(8), HARDENING; see also 'yardctl logs POOL'"
+#define REMEDY_MEMORY                                                                              \
+        "give it more (limits.memory; MemoryMax= of the service), or see what its handler needs: " \
+        "'yardctl list workers -o wide' shows what each has used"
+#define REMEDY_WATCHDOG                                                                          \
+        "see in 'yardctl logs POOL' what it was at; a handler that is at work says so in time, " \
+        "or "                                                                                    \
+        "raise watchdog: yardmaster-worker(7)"
 
 unsigned pool_wanted_workers(const Pool *pool)
 {
@@ -408,8 +415,16 @@ static const char *remedy_of_exit(const WorkerExit *exit)
 {
         bool killed = exit->code == CLD_KILLED || exit->code == CLD_DUMPED;
 
-        return killed && exit->value == SIGTRAP && getenv("INVOCATION_ID") ? REMEDY_TRAP
-                                                                           : REMEDY_CRASH;
+        switch (exit->cause) {
+        case WORKER_EXIT_MEMORY:
+        case WORKER_EXIT_OOM:
+                return REMEDY_MEMORY;
+        case WORKER_EXIT_WATCHDOG:
+                return REMEDY_WATCHDOG;
+        default:
+                return killed && exit->value == SIGTRAP && getenv("INVOCATION_ID") ? REMEDY_TRAP
+                                                                                   : REMEDY_CRASH;
+        }
 }
 
 static const char *log_id_of_exit(WorkerExitCause cause)

@@ -131,6 +131,7 @@ class Supervision(unittest.TestCase):
             self.assertEqual(task["status"], "FAILED")
             self.assertIn("2s", task["reason"])
             self.assertIn(task["taskId"], daemon.workers("work")[0]["lastExit"])
+            self.assertIn("raise watchdog", daemon.pool("work")["lastError"]["remedy"])
             self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
             self.assertFalse(harness.is_alive(before))
 
@@ -173,6 +174,7 @@ class Supervision(unittest.TestCase):
             task = daemon.run_task("work", {"do": "leak", "bytes": 200_000_000})
             self.assertEqual(task["status"], "FAILED")
             self.assertIn("limits.memory", task["reason"])
+            self.assertIn("limits.memory", daemon.pool("work")["lastError"]["remedy"])
             self.assertEqual(daemon.run_task("work")["status"], "COMPLETED")
 
     def test_escaped_children_are_found(self):
