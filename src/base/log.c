@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/json-scan.h"
 #include "base/log-journal.h"
@@ -62,10 +63,20 @@ static bool stderr_is_journal(void)
         return streq(stream, actual);
 }
 
+/* A service that starts while the journal is down gets nothing for its standard error, and would be
+ * mute for good: the journal's own socket works again when the journal does. */
+static bool is_mute_service(void)
+{
+        struct stat st;
+
+        return getenv("INVOCATION_ID") && fstat(STDERR_FILENO, &st) >= 0 && S_ISCHR(st.st_mode) &&
+               st.st_rdev == makedev(1, 3); /* null, by the kernel's list of devices */
+}
+
 void log_open(const char *identifier)
 {
         log_state.identifier = identifier;
-        log_state.to_journal = stderr_is_journal();
+        log_state.to_journal = stderr_is_journal() || is_mute_service();
 }
 
 void log_set_level(int level)

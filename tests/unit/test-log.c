@@ -198,6 +198,26 @@ START_TEST(test_journal_is_recognised)
 }
 END_TEST
 
+/* As it starts while the journal is down. */
+START_TEST(test_a_service_without_a_standard_error_has_the_journal)
+{
+        int kept = capture_stderr(), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+        ck_assert_int_ge(null, 0);
+        ck_assert_int_ge(dup2(null, STDERR_FILENO), 0);
+        (void)close(null);
+        ck_assert_int_eq(unsetenv("JOURNAL_STREAM"), 0);
+        ck_assert_int_eq(unsetenv("INVOCATION_ID"), 0);
+        log_open("test");
+        ck_assert(!log_to_journal());
+        ck_assert_int_eq(setenv("INVOCATION_ID", "0123456789abcdef0123456789abcdef", 1), 0);
+        log_open("test");
+        ck_assert(log_to_journal());
+        ck_assert_int_eq(unsetenv("INVOCATION_ID"), 0);
+        (void)close_fd(kept);
+}
+END_TEST
+
 static int write_file(const char *path, const char *text)
 {
         FILE *file = fopen(path, "we");
@@ -387,5 +407,5 @@ END_TEST
 
 UNIT_MAIN("log", test_line, test_nobody_reads, test_errno, test_one_event_is_one_line,
           test_line_is_bounded, test_cut_keeps_characters_whole, test_levels, test_level_names,
-          test_journal_is_recognised, test_journal_fields, test_journal_printed,
-          test_journal_hangs);
+          test_journal_is_recognised, test_a_service_without_a_standard_error_has_the_journal,
+          test_journal_fields, test_journal_printed, test_journal_hangs);

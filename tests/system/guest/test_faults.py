@@ -118,6 +118,10 @@ class Faults(guest.Scenario):
         start()
         self.run_tasks()
         self.assertEqual(guest.show("ActiveState", "NRestarts"), {"ActiveState": "active", "NRestarts": "0"})
+        # It was given /dev/null for its standard error, and speaks all the same.
+        journal = guest.Journal(f"_SYSTEMD_UNIT={guest.UNIT}", "SYSLOG_IDENTIFIER=yardmasterd")
+        guest.systemctl("reload", guest.UNIT)
+        journal.wait_for("reloaded")
 
     def test_journald_hangs(self):
         self.talkative()
