@@ -18,7 +18,6 @@ import tempfile
 
 LAYOUT = 1  # to be raised when the code below makes something else of the same constants
 SUITE = "bookworm"
-MIRROR = os.environ.get("YARDMASTER_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 # Below "minbase": an init, what the packages under test depend on, what tests and handlers are written in.
 PACKAGES = [
     "systemd", "systemd-sysv", "dbus",
@@ -84,7 +83,7 @@ def cache_folder():
 
 
 def digest():
-    parts = [str(LAYOUT), SUITE, MIRROR, *PACKAGES, KERNEL_PACKAGE, *MODULES, str(DISK_BYTES), *MASKED_UNITS,
+    parts = [str(LAYOUT), SUITE, *PACKAGES, KERNEL_PACKAGE, *MODULES, str(DISK_BYTES), *MASKED_UNITS,
              AGENT_UNIT, AGENT_START, INIT]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
@@ -141,9 +140,19 @@ def configure_tree(tree):
         os.unlink(path)
 
 
+def mirror():
+    """Where to get Debian from: as told, or where this machine gets it; none: debootstrap knows one."""
+    told = os.environ.get("YARDMASTER_DEBIAN_MIRROR")
+    if told:
+        return [told]
+    targets = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(COMPONENT) $(REPO_URI)",
+                  "Created-By: Packages")
+    return re.findall(f"^Debian {SUITE} main (http.*?)/?$", targets, re.MULTILINE)[:1]
+
+
 def make_tree(tree, say):
-    say(f"debootstrap of {SUITE} from {MIRROR}")
-    run("debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), SUITE, tree, MIRROR)
+    say(f"debootstrap of {SUITE}")
+    run("debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), SUITE, tree, *mirror())
     configure_tree(tree)
 
 
