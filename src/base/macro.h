@@ -20,6 +20,9 @@
 #define MAX(a, b)           ((a) > (b) ? (a) : (b))
 #define CLAMP(x, low, high) MIN(MAX((x), (low)), (high))
 
+/* printf("%u task%s", n, PLURAL(n)) */
+#define PLURAL(n) ((n) == 1 ? "" : "s")
+
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* Move out of a cleanup variable: the variable is left empty, the value is the caller's. */

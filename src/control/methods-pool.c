@@ -86,8 +86,9 @@ int method_scale(ControlCall *call, void *userdata)
         if (parse_scale(params.workers, pool_config(pool)->workers, &wanted) < 0)
                 return control_call_invalid_parameter(call, "workers");
         if (wanted < 0)
-                return control_call_refused(call, "pool %s has only %u workers", pool_name(pool),
-                                            pool_config(pool)->workers);
+                return control_call_refused(call, "pool %s has only %u worker%s", pool_name(pool),
+                                            pool_config(pool)->workers,
+                                            PLURAL(pool_config(pool)->workers));
         (void)snprintf(setting, sizeof(setting), "workers=%" PRId64, wanted);
         r = set_or_refuse(call, pool, (char *const[]){ setting, NULL });
         if (r != 0)

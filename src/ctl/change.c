@@ -121,16 +121,16 @@ static ExitCode change_by_filter(Ctl *ctl, const Change *change)
                 code = change_call(ctl, change, NULL, 0, true, &count);
                 if (code != EXIT_DONE)
                         return code;
-                (void)snprintf(question, sizeof(question), "%s %lld tasks?", change->verb,
-                               (long long)count);
+                (void)snprintf(question, sizeof(question), "%s %lld task%s?", change->verb,
+                               (long long)count, PLURAL(count));
                 if (count > 0 && !ctl_confirm(question))
                         return ctl_fail(EXIT_REFUSED,
-                                        "%lld tasks would be %s; nothing was done (add --yes)",
-                                        (long long)count, change->done);
+                                        "%lld task%s would be %s; nothing was done (add --yes)",
+                                        (long long)count, PLURAL(count), change->done);
         }
         code = change_call(ctl, change, NULL, 0, false, &count);
         if (code == EXIT_DONE && !ctl->json)
-                (void)printf("%lld tasks %s\n", (long long)count, change->done);
+                (void)printf("%lld task%s %s\n", (long long)count, PLURAL(count), change->done);
         return code;
 }
 

@@ -100,8 +100,8 @@ static ExitCode on_draining(Ctl *ctl, Slice reply, void *userdata)
         if (ctl->json)
                 return ctl_print_json(reply);
         if (!last->begun || now.running != last->running || now.handed_back != last->handed_back)
-                (void)printf("%lld tasks running, %lld handed back\n", (long long)now.running,
-                             (long long)now.handed_back);
+                (void)printf("%lld task%s running, %lld handed back\n", (long long)now.running,
+                             PLURAL(now.running), (long long)now.handed_back);
         (void)fflush(stdout);
         *last = now;
         return EXIT_DONE;

@@ -148,7 +148,7 @@ static ExitCode change_messages(Ctl *ctl, const Arguments *arguments, const char
         if (ctl->json)
                 return ctl_print_json(reply);
         count = member_integer(reply, "count");
-        (void)printf("%lld message%s %s\n", (long long)count, count == 1 ? "" : "s", done);
+        (void)printf("%lld message%s %s\n", (long long)count, PLURAL(count), done);
         return EXIT_DONE;
 }
 

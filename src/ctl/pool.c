@@ -25,6 +25,7 @@ static bool is_count(const char *text)
 ExitCode verb_scale(Ctl *ctl, const Arguments *arguments)
 {
         const char *pool = arguments->words[0], *workers = arguments->words[1];
+        int64_t wanted;
         ExitCode code;
         Object params;
         Slice reply;
@@ -39,8 +40,8 @@ ExitCode verb_scale(Ctl *ctl, const Arguments *arguments)
                 return code;
         if (ctl->json)
                 return ctl_print_json(reply);
-        (void)printf("%s: %lld workers wanted\n", pool,
-                     (long long)member_integer(reply, "wantedWorkers"));
+        wanted = member_integer(reply, "wantedWorkers");
+        (void)printf("%s: %lld worker%s wanted\n", pool, (long long)wanted, PLURAL(wanted));
         return EXIT_DONE;
 }
 

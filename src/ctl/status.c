@@ -325,6 +325,7 @@ static void print_cgroup(Slice object)
         _cleanup_free_ char *peak = member_bytes(cgroup, "memoryPeakBytes");
         _cleanup_free_ char *cpu = member_span(cgroup, "cpuUsec");
         _cleanup_free_ char *throttled = member_span(cgroup, "throttledUsec");
+        int64_t processes;
 
         if (!member_is_set(object, "cgroup"))
                 return;
@@ -333,7 +334,8 @@ static void print_cgroup(Slice object)
                      cpu ?: "-");
         if (throttled)
                 (void)printf(" (held back for %s)", throttled);
-        (void)printf(", %lld processes\n", (long long)member_integer(cgroup, "processes"));
+        processes = member_integer(cgroup, "processes");
+        (void)printf(", %lld process%s\n", (long long)processes, processes == 1 ? "" : "es");
 }
 
 static void print_read_only(Slice pool)

@@ -77,8 +77,8 @@ static int check(const char *path, const char *unit)
                 return r;
         if (confinement)
                 confinement_check(confinement, config);
-        (void)printf("%s: valid, %zu pools, %zu sources\n", path, config->n_pools,
-                     config->n_sources);
+        (void)printf("%s: valid, %zu pool%s, %zu source%s\n", path, config->n_pools,
+                     PLURAL(config->n_pools), config->n_sources, PLURAL(config->n_sources));
         return EXIT_SUCCESS;
 }
 

@@ -122,8 +122,8 @@ static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec
         switch (stage) {
         case DRAIN_FINISHING:
                 log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_BEGUN }),
-                          "draining: %u tasks in hand, time to finish them: %s", running,
-                          format_duration(time, deadline_usec));
+                          "draining: %u task%s in hand, time to finish: %s", running,
+                          PLURAL(running), format_duration(time, deadline_usec));
                 manager->drain_deadline_usec = usec_add(now, deadline_usec);
                 for_all_pools(manager, pool_drain);
                 break;
@@ -131,14 +131,16 @@ static void enter_stage(Manager *manager, DrainStage stage, usec_t deadline_usec
                 /* with nothing to stop it is the source that is waited for */
                 deadline_usec = running > 0 ? 3 * longest_stop(manager) : 0;
                 log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
-                          "draining: stopping what still runs, %u tasks go back", running);
+                          "draining: stopping what still runs; %u task%s to hand back", running,
+                          PLURAL(running));
                 manager->drain_deadline_usec =
                         usec_add(now, usec_add(deadline_usec, DRAIN_KILL_MARGIN_USEC));
                 for_all_pools(manager, pool_stop);
                 break;
         case DRAIN_KILLING:
                 log_event(LOG_WARNING, (&(LogFields){ .message_id = LOG_ID_DRAIN_CUT_SHORT }),
-                          "draining: killing what still runs, %u tasks go back", running);
+                          "draining: killing what still runs; %u task%s to hand back", running,
+                          PLURAL(running));
                 manager->drain_deadline_usec = usec_add(now, DRAIN_KILL_MARGIN_USEC);
                 for_all_pools(manager, pool_kill);
                 break;
@@ -292,9 +294,9 @@ static void tell_undelivered(const Manager *manager)
                 outbox_get_status(conductor_outbox(source), &status);
                 if (status.n_waiting > 0)
                         log_event(LOG_NOTICE, (&(LogFields){ .source = source_name(source) }),
-                                  "%" PRIu64 " messages for source %s are not delivered yet: they "
-                                  "wait in %s, and are sent after the next start",
-                                  status.n_waiting, source_name(source),
+                                  "%" PRIu64 " message%s for source %s not delivered yet: to be "
+                                  "sent after the next start, until then in %s",
+                                  status.n_waiting, PLURAL(status.n_waiting), source_name(source),
                                   manager->config->state_dir);
         }
 }

@@ -228,9 +228,10 @@ static int take_cgroups(Manager *manager)
                 log_info("workers get no cgroups: %s", cgroup_obstacle_to_string(obstacle));
         if (cgroups_n_leftovers(manager->cgroups) > 0)
                 log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_LEFTOVER_KILLED }),
-                          "removed %u cgroups that a dead daemon left behind, with what was in "
-                          "them",
-                          cgroups_n_leftovers(manager->cgroups));
+                          "removed %u cgroup%s that a dead daemon left behind, with all processes "
+                          "in there",
+                          cgroups_n_leftovers(manager->cgroups),
+                          PLURAL(cgroups_n_leftovers(manager->cgroups)));
         return 0;
 }
 

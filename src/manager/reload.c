@@ -469,8 +469,9 @@ int manager_reload(Manager *manager, ReloadReport *ret)
                 log_diagnostics(ret->diagnostics);
         if (r == 0) {
                 log_event(LOG_NOTICE, (&(LogFields){ .message_id = LOG_ID_CONFIG_RELOADED }),
-                          "reloaded %s: %zu pools added, %zu removed, %zu changed, %zu restarted",
-                          manager->config->path, strv_length(ret->added), strv_length(ret->removed),
+                          "reloaded %s: %zu pool%s added, %zu removed, %zu changed, %zu restarted",
+                          manager->config->path, strv_length(ret->added),
+                          PLURAL(strv_length(ret->added)), strv_length(ret->removed),
                           strv_length(ret->changed), strv_length(ret->restarted));
                 manager_emit(manager, EVENT_CONFIG_RELOADED, NULL);
         } else if (r == MANAGER_E_INVALID)

@@ -48,7 +48,7 @@ static void describe_pools(const Manager *manager, char *buffer, size_t size)
         for (size_t i = 0; i < manager->n_pools; i++)
                 n_by_state[pool_state(manager->pools[i])]++;
         n = (size_t)snprintf(buffer, size, "%zu pool%s", manager->n_pools,
-                             manager->n_pools == 1 ? "" : "s");
+                             PLURAL(manager->n_pools));
         for (int state = 0; state < _POOL_STATE_MAX && n < size; state++)
                 if (n_by_state[state] > 0)
                         n += (size_t)snprintf(buffer + n, size - n, ", %u %s", n_by_state[state],
@@ -61,8 +61,7 @@ static void describe_drain(const Manager *manager, char *buffer, size_t size)
         uint64_t handed_back;
 
         manager_get_drain(manager, &running, &handed_back);
-        (void)snprintf(buffer, size, "draining: %u task%s in hand", running,
-                       running == 1 ? "" : "s");
+        (void)snprintf(buffer, size, "draining: %u task%s in hand", running, PLURAL(running));
 }
 
 static void describe(Manager *manager)
@@ -96,8 +95,9 @@ void manager_update_state(Manager *manager)
                 manager->state = MANAGER_RUNNING;
                 notify_ready(manager->notify);
                 log_event(LOG_INFO, (&(LogFields){ .message_id = LOG_ID_STARTED }),
-                          "ready: %zu pools, %zu sources, socket %s", manager->n_pools,
-                          manager->n_sources, manager->config->socket);
+                          "ready: %zu pool%s, %zu source%s, socket %s", manager->n_pools,
+                          PLURAL(manager->n_pools), manager->n_sources, PLURAL(manager->n_sources),
+                          manager->config->socket);
         }
         describe(manager);
         notify_status(manager->notify, manager->status_text);

@@ -218,8 +218,8 @@ static void worker_on_oversized(Worker *worker, Slice start)
         else if (held)
                 worker_refuse_result(worker, held, "", reason);
         else
-                worker_terminate(worker, WORKER_EXIT_PROTOCOL, "%s with %u tasks in flight", reason,
-                                 worker->n_tasks);
+                worker_terminate(worker, WORKER_EXIT_PROTOCOL, "%s with %u task%s in flight",
+                                 reason, worker->n_tasks, PLURAL(worker->n_tasks));
 }
 
 void worker_lost_input(Worker *worker)

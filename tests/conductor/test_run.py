@@ -53,7 +53,7 @@ class Run(unittest.TestCase):
             workflow = self.api.start(name)
             runner.log.wait_for("gated")
             runner.signal(signal.SIGINT)
-            runner.log.wait_for("draining: 1 tasks in hand")
+            runner.log.wait_for("draining: 1 task in hand")
             runner.signal(signal.SIGINT)
             self.assertEqual(runner.wait(), 0)
         task = self.api.tasks(workflow)[0]

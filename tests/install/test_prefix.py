@@ -122,7 +122,7 @@ class Prefix(unittest.TestCase):
         self.addCleanup(daemon.wait)
         self.addCleanup(daemon.kill)
         log = harness.Log(daemon.stderr)
-        self.assertIn("0 pools, 1 sources", log.wait_for("ready: "))
+        self.assertIn("0 pools, 1 source,", log.wait_for("ready: "))
         return daemon, log
 
     def add_handler(self):
@@ -169,13 +169,13 @@ class Prefix(unittest.TestCase):
                          ["yardmasterd", "yardmasterd", "yardctl", "yardctl", "yardctl"])
         try_it, check, take_over, submit, status = commands
         self.assertEqual(json.loads(self.shell(try_it)), {"greeting": "Hello, Ada"})
-        self.assertIn("valid, 1 pools, 1 sources", self.shell(check))
+        self.assertIn("valid, 1 pool, 1 source", self.shell(check))
         self.shell(take_over)
         self.assertEqual(json.loads(self.shell(submit)), {"greeting": "Hello, Ada"})
         self.assertRegex(self.shell(status), r"greet +running ")
 
     def test_installed_configuration_is_valid_and_has_no_pools(self):
-        self.assertIn(f"{self.prefix}/etc/yardmaster/yardmaster.conf: valid, 0 pools, 1 sources",
+        self.assertIn(f"{self.prefix}/etc/yardmaster/yardmaster.conf: valid, 0 pools, 1 source",
                       self.as_user("yardmasterd", "--check"))
 
     def test_whole_way_of_a_new_user(self):

@@ -131,12 +131,12 @@ class Staged(unittest.TestCase):
         scratch = os.path.join(self.root, "example")
         shutil.copytree(folder, scratch)
         self.addCleanup(shutil.rmtree, scratch)
-        for example, n_pools, n_sources in (("example", 1, 1), ("conductor", 2, 2)):
+        for example, pools, sources in (("example", "1 pool", "1 source"), ("conductor", "2 pools", "2 sources")):
             shutil.copy(self.staged(f"{{datadir}}/doc/yardmaster/examples/{example}.conf"), f"{scratch}/conf.d")
             text = output(self.staged("{bindir}/yardmasterd"), "--check", "--config",
                           os.path.join(scratch, "yardmaster.conf"),
                           env={**os.environ, "XDG_RUNTIME_DIR": scratch, "HOME": scratch})
-            self.assertIn(f"valid, {n_pools} pools, {n_sources} sources", text)
+            self.assertIn(f"valid, {pools}, {sources}", text)
 
     def test_pkg_config(self):
         self.require("pkg-config")

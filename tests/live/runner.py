@@ -42,7 +42,7 @@ class Runner(harness.Daemon):
 
     def start(self, *arguments):
         self.spawn(*arguments)
-        self.log.wait_for(r"\bready: 1 pools, 1 sources")
+        self.log.wait_for(r"\bready: 1 pool, 1 source,")
         self.socket_path = re.search(r"--socket (\S+) ", self.log.text()).group(1)
         return self
 

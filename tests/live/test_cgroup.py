@@ -419,7 +419,7 @@ class Cgroups(unittest.TestCase):
             self.assertTrue(harness.is_alive(escaped))
             self.assertIn("work/1", daemon.groups())
             daemon.start()
-            daemon.log.wait_for("cgroups that a dead daemon left behind")
+            daemon.log.wait_for("cgroups? that a dead daemon left behind")
             self.assert_gone(escaped, "the predecessor's child")
             self.assertNotIn("old/7", daemon.groups())
             self.assertFalse(os.path.exists(os.path.join(daemon.group, "old")))

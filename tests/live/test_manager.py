@@ -365,7 +365,7 @@ class Signals(Case):
         running = daemon.submit("work")
         harness.eventually(lambda: daemon.pool("work")["tasksInHand"] == 1, "the task runs")
         pid = daemon.workers("work")[0]["pid"]
-        for line in ("draining: 1 tasks in hand", "stopping what still runs", "killing what still runs"):
+        for line in ("draining: 1 task in hand", "stopping what still runs", "killing what still runs"):
             daemon.signal(signal.SIGTERM)
             daemon.log.wait_for(line)
         self.assertEqual(daemon.wait(), 0)

@@ -187,8 +187,8 @@ for line in sys.stdin:
             runner.log.wait_for("COMPLETED after")
             runner.signal(signal.SIGINT)
             self.assertEqual(runner.wait(), 0)
-            runner.log.wait_for(rf"1 messages for source server are not delivered yet: they wait in "
-                                rf"{runner.path(runner.state_folders()[0])}, and are sent after the next start")
+            runner.log.wait_for(rf"1 message for source server not delivered yet: to be sent after the next start, "
+                                rf"until then in {runner.path(runner.state_folders()[0])}")
 
     def test_first_signal_lets_finish(self):
         server = self.server()
@@ -196,7 +196,7 @@ for line in sys.stdin:
             task_id = server.create("t", 1)[0]
             runner.log.wait_for("gated")
             runner.signal(signal.SIGINT)
-            runner.log.wait_for("draining: 1 tasks in hand")
+            runner.log.wait_for("draining: 1 task in hand")
             runner.open_gate()
             self.assertEqual(runner.wait(), 0)
         self.assertEqual(self.output(server, task_id), {"after": "the gate"})
@@ -208,7 +208,7 @@ for line in sys.stdin:
             server.create("t", 1)
             runner.log.wait_for("gated")
             runner.signal(signal.SIGINT)
-            runner.log.wait_for("draining: 1 tasks in hand")
+            runner.log.wait_for("draining: 1 task in hand")
             runner.signal(signal.SIGINT)
             self.assertEqual(runner.wait(), 0)
         counts = server.counts()

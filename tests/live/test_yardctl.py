@@ -143,7 +143,7 @@ class Yardctl(unittest.TestCase):
 
     def test_pools(self):
         self.assertEqual(self.ctl("scale", "echo", "+1").stdout, "echo: 3 workers wanted\n")
-        self.assertEqual(self.ctl("scale", "echo", "-2").stdout, "echo: 1 workers wanted\n")
+        self.assertEqual(self.ctl("scale", "echo", "-2").stdout, "echo: 1 worker wanted\n")
         self.ctl("scale", "echo", "-5", status=None)
         self.ctl("pause", "echo")
         self.assertEqual(self.daemon.pool("echo")["state"], "paused")

@@ -62,7 +62,7 @@ void conductor_recover(Conductor *conductor)
         }
         if (n_handed_back > 0)
                 log_event(LOG_NOTICE, (&(LogFields){ .source = conductor->source.name }),
-                          "source %s: handing back %u tasks that the last daemon had in hand when "
+                          "source %s: handing back %u task%s that the last daemon had in hand when "
                           "it died",
-                          conductor->source.name, n_handed_back);
+                          conductor->source.name, n_handed_back, PLURAL(n_handed_back));
 }
