@@ -181,11 +181,11 @@ END_TEST
 START_TEST(test_late_answer_frees_the_worker)
 {
         fixture.config->concurrency = 2;
-        start_shell("read -r a; read -r b; read -r c; sleep 0.3;" RESULT("a", "FAILED")
+        start_shell("read -r a; read -r b; read -r c; sleep 0.8;" RESULT("a", "FAILED")
                             RESULT("b", "COMPLETED") "cat >/dev/null");
         dispatch("a");
         dispatch("b");
-        fixture.config->stop_timeout_usec = 200 * USEC_PER_MSEC;
+        fixture.config->stop_timeout_usec = 600 * USEC_PER_MSEC;
         worker_cancel(fixture.worker, first_task());
         run_until(&fixture.n_ended, 2);
         ck_assert_record("dropped(a) done(b COMPLETED)");
