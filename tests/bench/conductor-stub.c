@@ -108,10 +108,16 @@ static void on_signal(int signal_number)
         stopped = 1;
 }
 
+/* They come while http_run waits, and only then: one that came before would not end the wait. */
 static void catch_signals(void)
 {
         struct sigaction action = { .sa_handler = on_signal };
+        sigset_t mask;
 
+        (void)sigemptyset(&mask);
+        (void)sigaddset(&mask, SIGTERM);
+        (void)sigaddset(&mask, SIGINT);
+        (void)sigprocmask(SIG_BLOCK, &mask, NULL);
         (void)sigaction(SIGTERM, &action, NULL);
         (void)sigaction(SIGINT, &action, NULL);
 }

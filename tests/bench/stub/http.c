@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -412,11 +413,14 @@ static void update_date(void)
 void http_run(void (*every_pass)(void))
 {
         struct epoll_event events[N_EVENTS];
-        int n = epoll_wait(epoll_fd, events, N_EVENTS,
-                           stub_timers_wait_msec(clock_monotonic_usec()));
+        sigset_t none;
+        int n;
 
+        (void)sigemptyset(&none);
+        n = epoll_pwait(epoll_fd, events, N_EVENTS, stub_timers_wait_msec(clock_monotonic_usec()),
+                        &none);
         if (n < 0 && errno != EINTR)
-                err(1, "epoll_wait");
+                err(1, "epoll_pwait");
         update_date();
         for (int i = 0; i < n; i++) {
                 Connection *connection = events[i].data.ptr;

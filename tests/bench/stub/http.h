@@ -47,7 +47,8 @@ extern HttpCounts http_counts;
 
 /* Listens on 127.0.0.1; 0: any port. Returns the port. */
 int http_start(const HttpOptions *options, unsigned port);
-/* One pass: waits for events, handles them. At the end of each every_pass() is called. */
+/* One pass: waits for events, with no signal blocked, and handles them. At the end of each
+ * every_pass() is called. */
 void http_run(void (*every_pass)(void));
 void http_stop(void);
 /* The server is away: connections are reset and refused until then. */
