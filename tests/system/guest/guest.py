@@ -137,9 +137,11 @@ class Journal:
         self.cursor = shown.split("cursor: ", 1)[1].strip() if "cursor: " in shown else None
 
     def read(self, *matches):
-        after = ["--after-cursor", self.cursor] if self.cursor else []
-        text = run("journalctl", "--quiet", "--no-pager", "-o", "json", *after, *self.matches, *matches).stdout
-        return [json.loads(line) for line in text.splitlines()]
+        # --after-cursor also leaves out the first entry behind one that the matches do not let through.
+        begin = ["--cursor", self.cursor] if self.cursor else []
+        text = run("journalctl", "--quiet", "--no-pager", "-o", "json", *begin, *self.matches, *matches).stdout
+        entries = map(json.loads, text.splitlines())
+        return [entry for entry in entries if entry["__CURSOR"] != self.cursor]
 
     def entries(self, *matches):
         """All that was said until now."""
